@@ -1,0 +1,81 @@
+"""config.py - every number of a run, each with its symbol and where it comes from.
+
+`paper` uses what the paper gives (and HeadNeRF's values where it gives none); `small` runs on a laptop's CPU in minutes.
+A configuration never changes while it runs; it is stored in the checkpoint and as config.json.
+"""
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+
+
+@dataclass(frozen=True)
+class Config:
+    # What is trained on
+    data: str | None = None
+    subjects: str | None = None  # names or a count, comma separated; None: the training split
+    sentences: str | None = None
+    preset: str = "paper"
+    seed: int = 0
+    size: int = 512  # H = W of the image I, pixels
+    # Sec. 3.2: the field of Eq. 1. Widths and depths are NeRF's
+    width: int = 256
+    depth: int = 8
+    width_appearance: int = 128
+    d_feature: int = 256  # channels of M, Sec. 3.2
+    n_freq_x: int = 10
+    n_freq_v: int = 4
+    radius: float = 2.0  # dm, sphere about the head that is sampled
+    upsample: int = 8  # image pixels a feature pixel, each way: HeadNeRF's 64 x 64 to 512 x 512
+    channels_2d: int = 256
+    n_coarse: int = 64  # NeRF Sec. 5.3 has 64 + 128 with two fields
+    n_fine: int = 64
+    # Sec. 3.2: sizes of the codes C; the paper gives none, these are HeadNeRF's. 27 = 9 harmonics x RGB
+    d_id: int = 100
+    d_ex: int = 79
+    d_al: int = 100
+    d_ill: int = 27
+    # Sec. 3.1, 3.4: audio and lips
+    audio_features: str = "hubert"
+    audio_window: int = 16  # feature vectors a frame, 20 ms apart
+    d_lip: int = 64  # F_lip, F_al
+    crop: int = 64  # side of the aligned crops that E_lip and the extractor see
+    # Eq. 2 - 8
+    lambda_rec: float = 1.0
+    lambda_dis: float = 5.0
+    lambda_v: float = 10.0
+    lambda_per: float = 1.0  # Eq. 3 has no weight
+    lambda_opacity: float = 0.1  # ours: see losses.opacity_loss
+    outside: float = 0.3  # weight of m(.) outside the face of a clip, so that hair and background are learnt too
+    vgg: str = "download"
+    vgg_layers: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
+    n_negatives: int = 10  # N of Eq. 8
+    tau: float = 0.5  # Eq. 8
+    sync: bool = True  # False: row 2 of Table 2, no F_lip
+    # Training
+    iters: int = 800_000  # Sec. 4.2
+    extractor_iters: int = 5000
+    sync_iters: int = 5000
+    pairs: int = 1  # consecutive frame pairs a step: Eq. 7 needs two frames
+    lr: float = 5e-4
+    lr_codes: float = 1e-3
+    save_every: int = 1000
+
+    def code_size(self, name: str) -> int:
+        """Length of the code "id", "ex", "al" or "ill"."""
+        return getattr(self, f"d_{name}")
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(values: dict) -> "Config":
+        known = {f.name for f in fields(Config)}
+        return Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known})
+
+
+PAPER = Config()
+SMALL = replace(
+    PAPER, preset="small", size=64, width=96, depth=5, width_appearance=64, d_feature=64, n_freq_x=7, n_freq_v=2, upsample=4,
+    channels_2d=64, n_coarse=20, n_fine=12, d_id=16, d_ex=16, d_al=16, d_ill=16, audio_features="logmel", d_lip=32, crop=48,
+    vgg="random", vgg_layers=("relu1_2", "relu2_2"), iters=2500, extractor_iters=400, sync_iters=400, save_every=250)
+PRESETS = {"paper": PAPER, "small": SMALL}

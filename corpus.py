@@ -1,0 +1,144 @@
+"""corpus.py - what a training step sees: all frames of the chosen takes behind one index.
+
+In: Takes of data.py, features of audio.py. Out: batches of consecutive frame pairs (Eq. 7), and anchors with positives
+and negatives for the contrastive losses (Eq. 8; Sec. 3.3 for the four codes).
+
+Frames, crops and features stay in memory-mapped files, so memory does not grow with the data. Next: train.py.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from data import Take, mouth_crop, stable_crop
+
+FACTORS = ("id", "ex", "al", "ill")
+LABELS = {"id": "id", "al": "albedo", "ill": "light"}  # factor -> key of Take.labels
+MOUTH_TOP = 0.66  # of the height of an aligned head crop: just below the nose base, which data.CANONICAL puts at 0.64
+UPPER_FACE = slice(17, 48)  # brows, nose, eyes: what "expression" means here, as the lips belong to F_lip
+
+
+class Corpus:
+    """Frames `rows` of each take, numbered 0 .. n - 1 in the order given.
+
+    take (n,), row (n,): where frame i comes from; time (n,) seconds from the start of its take's sound;
+    label {"id", "al", "ill"} -> (n,) int; upper (n, U) displacement of the upper face's landmarks, dm, from F_exp.
+    """
+
+    def __init__(self, takes: list[Take], rows: list[np.ndarray]):
+        self.takes, self.rows = takes, rows
+        self.take = np.concatenate([np.full(len(r), i) for i, r in enumerate(rows)])
+        self.row = np.concatenate(rows)
+        self.first = np.cumsum([0] + [len(r) for r in rows])  # corpus index of each take's first frame
+        ids = np.concatenate([t.frame_ids[r] for t, r in zip(takes, rows)])
+        self.time = np.concatenate([t.frame_ids[r] / t.fps for t, r in zip(takes, rows)])
+        self.label = {f: np.array([takes[i].labels[key] for i in self.take]) for f, key in LABELS.items()}
+        self.upper = np.concatenate([upper_face(t)[r] for t, r in zip(takes, rows)])
+        follows = (np.diff(self.take) == 0) & (np.diff(ids) == 1)
+        self.pair_starts = np.flatnonzero(follows)  # frames whose successor in time is the next index
+
+    def __len__(self) -> int:
+        return len(self.take)
+
+    def prepare(self, folder: Path, crop: int, features: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
+        """Compute head crops, mouth crops and F_A of every frame into memory-mapped files under `folder`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        open_file = lambda name, shape, kind: np.lib.format.open_memmap(folder / name, "w+", kind, (len(self), *shape))
+        self.heads = open_file("heads.npy", (crop, crop, 3), np.uint8)
+        self.mouths = open_file("mouths.npy", (crop, crop, 3), np.uint8)
+        self.f_a = None
+        for i, (take, rows) in enumerate(zip(tqdm(self.takes, "crops and sound features", unit="take"), self.rows)):
+            part = slice(self.first[i], self.first[i + 1])
+            for start in range(0, len(rows), 256):  # a block at a time: frames may be large
+                block, at = rows[start:start + 256], slice(part.start + start, part.start + start + len(rows[start:start + 256]))
+                self.heads[at] = without_mouth(stable_crop(take.frames[block], take.landmarks[block], crop))
+                self.mouths[at] = mouth_crop(take.frames[block], take.landmarks[block], crop)
+            f_a = features(take.wave, take.frame_ids[rows] / take.fps)  # (T, w, d)
+            if self.f_a is None:
+                self.f_a = open_file("f_a.npy", f_a.shape[1:], np.float32)
+            self.f_a[part] = f_a
+
+    def head_crops(self, index: np.ndarray) -> Tensor:
+        """(B,) -> (B, 3, s, s) in [0, 1]: the aligned heads, mouth blanked, that the extractor sees."""
+        return to_image(self.heads[index])
+
+    def mouth_crops(self, index: np.ndarray) -> Tensor:
+        """(B,) -> (B, 3, s, s) in [0, 1]: what E_lip sees."""
+        return to_image(self.mouths[index])
+
+    def frames(self, index: np.ndarray) -> dict[str, Tensor]:
+        """Ground truth of frames `index` (B,): image, mask, known (B, ., H, W), K, cam_to_head, background."""
+        takes = [self.takes[t] for t in self.take[index]]
+        rows = self.row[index]
+        mask = torch.from_numpy(np.stack([t.masks[r] for t, r in zip(takes, rows)]))[:, None].float() / 255
+        # A clip's mask is the face; around it hair and background are not told apart, so opacity is known inside only.
+        whole = torch.tensor([float(t.kind == "mesh") for t in takes]).view(-1, 1, 1, 1)
+        return {
+            "image": to_image(np.stack([t.frames[r] for t, r in zip(takes, rows)])), "mask": mask,
+            "known": torch.maximum(mask, whole), "background": to_image(np.stack([t.background for t in takes])),
+            "K": torch.from_numpy(np.stack([t.K for t in takes])).float(),
+            "cam_to_head": torch.from_numpy(np.stack([t.cam_to_head[r] for t, r in zip(takes, rows)])).float()}
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Contrast (Sec. 3.3): positives share the factor and little else, hard negatives share everything but the factor
+
+    def contrasted(self) -> list[str]:
+        """Factors that vary in this corpus. A clip has one identity, albedo and light: only "ex" can be contrasted."""
+        return [f for f in FACTORS if f == "ex" or len(np.unique(self.label[f])) > 1]
+
+    def contrast(self, factor: str, anchor: int, n: int, rng: np.random.Generator) -> tuple[int, np.ndarray]:
+        """A positive and n negatives (n,) for one anchor frame and one factor.
+
+        Expression: of 64 random frames, the positive is the nearest in upper-face F_exp, of another person where there is
+        one; negatives are the same person's, from the farther half. Others: by label, see `_rank`.
+        """
+        if factor == "ex":
+            return self._contrast_expression(anchor, n, rng)
+        same = self.label[factor] == self.label[factor][anchor]
+        positives = rng.choice(np.flatnonzero(same), 8)
+        negatives = rng.choice(np.flatnonzero(~same), 4 * n)
+        return positives[self._rank(factor, anchor, positives).argmin()], \
+            negatives[np.argsort(-self._rank(factor, anchor, negatives), kind="stable")[:n]]
+
+    def _rank(self, factor: str, anchor: int, frames: np.ndarray) -> np.ndarray:
+        """How many of the other factors each frame (n,) shares with the anchor; expression counts by nearness, 0 to 1."""
+        shared = sum((self.label[f][frames] == self.label[f][anchor]).astype(float) for f in LABELS if f != factor)
+        distance = np.linalg.norm(self.upper[frames] - self.upper[anchor], axis=1)
+        return shared + np.exp(-distance / (distance.mean() + 1e-9))
+
+    def _contrast_expression(self, anchor: int, n: int, rng: np.random.Generator) -> tuple[int, np.ndarray]:
+        person = self.label["id"][anchor]
+        others = np.flatnonzero(self.label["id"] != person)
+        own = np.flatnonzero(self.label["id"] == person)
+        own = own[own != anchor]
+        pool = rng.choice(others if len(others) else own, 64)
+        positive = pool[np.linalg.norm(self.upper[pool] - self.upper[anchor], axis=1).argmin()]
+        pool = rng.choice(own, 4 * n)
+        distance = np.linalg.norm(self.upper[pool] - self.upper[anchor], axis=1)
+        return positive, pool[np.argsort(-distance, kind="stable")[:2 * n]][rng.permutation(2 * n)[:n]]
+
+
+def upper_face(take: Take) -> np.ndarray:
+    """F_exp (T, E) as displacements of the upper face's landmarks (T, 31 * 3) in dm: the same units for every source."""
+    basis = take.exp_basis[:, UPPER_FACE].reshape(len(take.exp_basis), -1)
+    return (take.f_exp @ basis).astype(np.float32)
+
+
+def without_mouth(crops: np.ndarray) -> np.ndarray:
+    """Aligned head crops (T, s, s, 3) with everything below the nose set to grey, at the same place in every frame.
+
+    A mask that followed the mouth would itself show how far it is open.
+    """
+    crops = crops.copy()
+    crops[:, int(MOUTH_TOP * crops.shape[1]):] = 128
+    return crops
+
+
+def to_image(frames: np.ndarray) -> Tensor:
+    """uint8 (B, H, W, 3) -> float32 (B, 3, H, W) in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255

@@ -1,0 +1,397 @@
+"""data.py - what everything trains on (Sec. 3.1, 4.1): takes, i.e. one person speaking one stretch of sound.
+
+In:  a folder in VOCASET's layout (real, or written by toyset.py), or a clip NAME.mp4 with NAME.landmarks.npy.
+Out: list[Take]: frames (T, H, W, 3), masks, 68 landmarks, camera (P_cam), expression (F_exp), sound, by frame id.
+VOCASET's training files hold no pictures, so its meshes are rendered here with our own colours and light.
+Next: tracking.py (cameras of clips), mesh.py (the rasteriser), audio.py (F_A from the sound).
+"""
+
+import hashlib
+import json
+import shutil
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from tqdm import tqdm
+
+import mesh
+import toyset
+import tracking
+import vocaset
+from media import InputError, check_audio_length, read_audio, read_frames, replacing, to_mono_16k, video_info
+
+CACHE_VERSION = 1     # raise it when frames of the same source would come out differently
+MESH_FPS = 60         # VOCASET's scanner; every second frame is kept
+MAX_FPS = 35          # above this a source is halved
+EXPRESSIONS = 16      # directions of the expression basis of a mesh folder
+HELD_OUT = 1 / 11     # of a clip, at its end, as AD-NeRF splits its videos
+BACKDROP = (0.76, 0.80, 0.84)  # behind rendered heads: lighter and bluer than any skin
+
+
+@dataclass
+class Take:
+    """One person speaking one stretch of sound, T frames. Arrays may be memory-mapped: index them, do not copy them."""
+    name: str                                    # "subject/sentence"
+    subject: str
+    fps: float
+    frame_ids: Int[np.ndarray, " T"]             # frame id is shown at id / fps s of the sound; gaps where frames lack
+    landmarks: Float[np.ndarray, "T 68 2"]       # px of the output image, pixel centres at +0.5
+    K: Float[np.ndarray, "3 3"]                  # px of the output image
+    cam_to_head: Float[np.ndarray, "T 4 4"]      # P_cam: X_head = R X_cam + t, decimetres
+    f_exp: Float[np.ndarray, "T E"]              # F_exp
+    exp_basis: Float[np.ndarray, "E 68 3"]       # what f_exp multiplies
+    wave: Float[np.ndarray, " N"]                # mono 16 kHz
+    labels: dict[str, int]                       # "id", "albedo", "light"
+    frames: UInt8[np.ndarray, "T H W 3"]
+    masks: UInt8[np.ndarray, "T H W"]            # 255 = head (mesh) or face (clip)
+    background: UInt8[np.ndarray, "H W 3"]
+    kind: str                                    # "mesh" | "clip"
+
+
+def load(path: str | Path, size: int, cache_dir: str | Path, subjects: list[str] | int | None = None,
+         sentences: list[str] | int | None = None, seed: int = 0) -> list[Take]:
+    """Takes of a VOCASET folder or of one clip, images size x size, kept as memory-mapped files in cache_dir.
+
+    subjects, sentences: names, or how many (the first ones; at most). None: VOCA's training subjects where the folder
+    has any of VOCASET's, else all; all sentences. seed draws the colours, light and head motion of meshes.
+    Raises InputError, one line, for anything missing, damaged or unknown. Never stands in other data.
+    """
+    path = Path(path)
+    check_source(path)
+    if path.is_dir():
+        return _load_meshes(path, size, Path(cache_dir), subjects, sentences, seed)
+    return [_load_clip(path, size, Path(cache_dir))]
+
+
+def check_source(path: str | Path) -> None:
+    """Raise InputError now, before anything is written, when load() could not begin: no such source, parts missing."""
+    path = Path(path)
+    if path.is_dir():
+        vocaset.check_parts(path)
+    elif path.is_file():
+        tracking.load_landmarks(path)
+    else:
+        raise InputError(f"{path}: no such file or folder; {vocaset.ACCEPTED}")
+
+
+def chosen(text: str | None) -> list[str] | int | None:
+    """What the user wrote for subjects or sentences: "3" -> 3, "toy01,toy02" -> those names, None -> None."""
+    if text is None or text.strip() == "":
+        return None
+    return int(text) if text.strip().isdigit() else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def split(takes: list[Take]) -> tuple[list[tuple[int, np.ndarray]], list[tuple[int, np.ndarray]]]:
+    """(training, held out), each a list of (index of the take, its rows).
+
+    Held out: of meshes the last sentence of every subject that has two or more; otherwise the last 1/11 of the frames.
+    """
+    train, held = [], []
+    for i, take in enumerate(takes):
+        rows = np.arange(len(take.frame_ids))
+        same = [j for j, other in enumerate(takes) if other.subject == take.subject]
+        if take.kind == "mesh" and len(same) > 1:
+            (held if i == same[-1] else train).append((i, rows))
+        else:
+            cut = len(rows) - max(1, round(len(rows) * HELD_OUT))
+            train.append((i, rows[:cut]))
+            held.append((i, rows[cut:]))
+    return train, held
+
+
+# ---------------------------------------------------------------------------------------------- meshes
+
+@dataclass
+class _Plan:
+    """A take of meshes before it is rendered."""
+    subject: str
+    sentence: str
+    rows: np.ndarray            # (T,) into data_verts
+    ids: np.ndarray             # (T,)
+    wave: np.ndarray
+    origin: np.ndarray          # (3,) metres
+    template: np.ndarray        # (V, 3) head frame, dm
+    head_to_world: np.ndarray   # (T, 4, 4)
+    labels: dict
+
+    @property
+    def name(self) -> str:
+        return f"{self.subject}/{self.sentence}"
+
+
+def _wave_of(voca: vocaset.Voca, subject: str, sentence: str) -> np.ndarray | None:
+    """The sentence's sound at 16 kHz, None where there is none that lasts a frame."""
+    entry = voca.audio.get(subject, {}).get(sentence)
+    if not entry or len(np.asarray(entry["audio"])) < entry["sample_rate"] / MESH_FPS * 2:
+        return None
+    try:
+        return to_mono_16k(np.asarray(entry["audio"]), int(entry["sample_rate"]))
+    except ValueError as error:
+        raise InputError(f"{voca.folder / 'raw_audio_fixed.pkl'}: {subject} {sentence}: {error}; "
+                         "get the file from its publisher again") from error
+
+
+def _plan(voca: vocaset.Voca, look: vocaset.Look, subject: str, sentence: str, everyone: list[str], seed: int) -> _Plan | None:
+    frames = {int(f): int(row) for f, row in voca.index[subject][sentence].items() if int(f) % 2 == 0}
+    wave = _wave_of(voca, subject, sentence)
+    if wave is None or not frames:
+        print(f"skipped {subject}/{sentence}: it has no {'sound' if wave is None else 'frames'}")
+        return None
+    if subject not in voca.templates:
+        raise InputError(f"{voca.folder / 'templates.pkl'}: no template of {subject}; take both from the same download")
+    template = np.asarray(voca.templates[subject], dtype=float)
+    if template.shape != voca.verts.shape[1:]:
+        raise InputError(f"{voca.folder / 'templates.pkl'}: {subject} is {template.shape}, want "
+                         f"{voca.verts.shape[1:]} as in data_verts.npy; take both from the same download")
+    origin = template[voca.marks[[0, 16]]].mean(0)
+    rng = np.random.default_rng([seed, zlib.crc32(f"{subject}/{sentence}".encode())])
+    drawn = {"albedo": int(rng.integers(len(vocaset.PALETTES if look.albedo is None else look.albedo))),
+             "light": int(rng.integers(len(look.lights)))}
+    ids = np.array(sorted(frames)) // 2
+    motion = mesh.head_motion(int(ids[-1]) + 1, MESH_FPS / 2, rng)[ids]
+    chosen = look.factors.get(subject, {}).get(sentence, drawn)
+    labels = {"id": everyone.index(subject), "albedo": int(chosen["albedo"]), "light": int(chosen["light"])}
+    return _Plan(subject, sentence, np.array([frames[f] for f in sorted(frames)]), ids, wave, origin,
+                 (template - origin) * 10, motion, labels)
+
+
+def _marks_of(voca: vocaset.Voca, plan: _Plan) -> np.ndarray:
+    """3D landmarks (T, 68, 3) of every frame, head frame, dm; row by row, so that little of the big file is read."""
+    return (np.stack([voca.verts[row, voca.marks] for row in plan.rows]).astype(float) - plan.origin) * 10
+
+
+def project(points: Float[np.ndarray, "*T P 3"], K: Float[np.ndarray, "3 3"],
+            cam_to_head: Float[np.ndarray, "*T 4 4"]) -> Float[np.ndarray, "*T P 2"]:
+    """Head-frame points (..., P, 3) to pixels (..., P, 2) of the cameras (..., 4, 4)."""
+    camera = (points - cam_to_head[..., None, :3, 3]) @ cam_to_head[..., :3, :3]  # R^T (X - t)
+    uvw = camera @ K.T
+    return uvw[..., :2] / uvw[..., 2:]
+
+
+def _render(voca: vocaset.Voca, look: vocaset.Look, plan: _Plan, size: int, frames: np.ndarray, masks: np.ndarray, bar) -> None:
+    """Render the take into frames (T, H, W, 3) and masks (T, H, W), one frame in memory at a time."""
+    colors, gloss = vocaset.paint_head(plan.template, voca.marks, plan.labels["albedo"])
+    if look.albedo is not None:
+        colors, gloss = look.albedo[plan.labels["albedo"]], look.gloss
+    K, distance = mesh.default_camera(size)
+    cameras = mesh.camera_of_motion(plan.head_to_world, distance)
+    for t, row in enumerate(plan.rows):
+        vertices = ((voca.verts[row] - plan.origin) * 10).astype(np.float32)
+        light = mesh.rotate_light(look.lights[plan.labels["light"]], plan.head_to_world[t, :3, :3])  # of the room
+        image, alpha = mesh.render_mesh(vertices, voca.faces, colors, light, K, cameras[t], size,
+                                        np.array(BACKDROP), gloss=gloss)
+        frames[t], masks[t] = np.round(image * 255), np.round(alpha * 255)
+        bar.update()
+
+
+def _cached(cache_dir: Path, name: str, *key) -> tuple[Path, Path]:
+    """Where frames and masks of a take are kept: the names change with everything that they depend on."""
+    digest = hashlib.sha256(json.dumps([CACHE_VERSION, name, *key], default=str).encode()).hexdigest()[:16]
+    stem = name.replace("/", "_")
+    return cache_dir / f"{stem}-{digest}-frames.npy", cache_dir / f"{stem}-{digest}-masks.npy"
+
+
+def _check_disk(cache_dir: Path, n_frames: int, size: int) -> None:
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{cache_dir}: cannot be made ({error.strerror}); choose another cache folder") from error
+    need, free = n_frames * size * size * 4 / 2**20, shutil.disk_usage(cache_dir).free / 2**20
+    print(f"preparing {n_frames} frames of {size} x {size}: {need:.0f} MB in {cache_dir} ({free:.0f} MB free)")
+    if need > free * 0.95:
+        raise InputError(f"{cache_dir}: {need:.0f} MB are needed, {free:.0f} MB are free; "
+                         "free some space, choose another cache folder, fewer sentences or smaller images")
+
+
+def _write_pair(paths: tuple[Path, Path], n: int, size: int, fill) -> None:
+    """Create frames and masks files of n images, let fill(frames, masks) write them, give them their names."""
+    with replacing(paths[0]) as first, replacing(paths[1]) as second:
+        frames = np.lib.format.open_memmap(first, "w+", np.uint8, (n, size, size, 3))
+        masks = np.lib.format.open_memmap(second, "w+", np.uint8, (n, size, size))
+        fill(frames, masks)
+        frames.flush(), masks.flush()
+
+
+def _have(paths: tuple[Path, Path]) -> bool:
+    return all(path.is_file() for path in paths)
+
+
+def _load_meshes(folder, size, cache_dir, subjects, sentences, seed) -> list[Take]:
+    voca, look = vocaset.open_folder(folder), vocaset.open_look(folder, seed)
+    pairs = vocaset.choose(voca, subjects, sentences)
+    everyone = sorted({subject for subject, _ in pairs})
+    plans = [_plan(voca, look, *pair, everyone, seed) for pair in pairs]
+    plans = [plan for plan in plans if plan is not None]
+    if not plans:
+        raise InputError(f"{folder}: none of the {len(pairs)} sentences chosen has frames and sound; choose others")
+    voca.audio = {}  # several hundred MB in the real set
+    paths = [_cached(cache_dir, plan.name, voca.key, size, seed) for plan in plans]
+    todo = [i for i in range(len(plans)) if not _have(paths[i])]
+    if todo:
+        total = sum(len(plans[i].rows) for i in todo)
+        _check_disk(cache_dir, total, size)
+        with tqdm(total=total, unit="frame", desc="rendering") as bar:
+            for i in todo:
+                _write_pair(paths[i], len(plans[i].rows), size,
+                            lambda frames, masks: _render(voca, look, plans[i], size, frames, masks, bar))
+    return _mesh_takes(voca, plans, paths, size)
+
+
+def _mesh_takes(voca: vocaset.Voca, plans: list[_Plan], paths: list[tuple[Path, Path]], size: int) -> list[Take]:
+    marks = [_marks_of(voca, plan) for plan in plans]  # each (T, 68, 3)
+    offsets = [m - plan.template[voca.marks] for m, plan in zip(marks, plans)]
+    neutral = {plan.subject: plan.template[voca.marks] for plan in plans}
+    every = max(1, sum(map(len, offsets)) // 4000)  # enough frames for a basis of 16
+    basis = tracking.pca_model(np.stack(list(neutral.values())), np.concatenate(offsets)[::every], EXPRESSIONS).exp_basis
+    K, distance = mesh.default_camera(size)
+    background = np.broadcast_to(np.round(np.array(BACKDROP) * 255).astype(np.uint8), (size, size, 3)).copy()
+    takes = []
+    for plan, points, offset, pair in zip(plans, marks, offsets, paths):
+        cameras = mesh.camera_of_motion(plan.head_to_world, distance)
+        frames, masks = (np.load(path, mmap_mode="r") for path in pair)
+        takes.append(Take(plan.name, plan.subject, MESH_FPS / 2, plan.ids, project(points, K, cameras), K, cameras,
+                          tracking.expression_coefficients(basis, offset), basis, plan.wave, plan.labels,
+                          frames, masks, background, "mesh"))
+    return takes
+
+
+# ---------------------------------------------------------------------------------------------- a clip
+
+def _clip_landmarks(path: Path, n_frames: int) -> np.ndarray:
+    landmarks = tracking.load_landmarks(path)
+    if len(landmarks) != n_frames:
+        raise InputError(f"{path}: has {n_frames} frames, its landmark file {len(landmarks)} rows; make it again: "
+                         f"python tracking.py {path} --detect")
+    return landmarks
+
+
+def crop_box(landmarks: Float[np.ndarray, "T 68 2"], width: int, height: int) -> tuple[int, int, int]:
+    """One square (left, top, side) in whole pixels around the head in all frames, inside the image.
+
+    The landmarks end at the brows: as much again above them holds forehead and hair.
+    """
+    face = np.nanmax(np.ptp(landmarks[..., 1], axis=1))  # brows to chin, px
+    low = np.nanmin(landmarks, axis=(0, 1)) - face * np.array([0.35, 0.75])
+    high = np.nanmax(landmarks, axis=(0, 1)) + face * np.array([0.35, 0.25])
+    side = int(min(np.ceil((high - low).max()), width, height))
+    left, top = np.round((low + high) / 2 - side / 2).astype(int)
+    return int(np.clip(left, 0, width - side)), int(np.clip(top, 0, height - side)), side
+
+
+def _shrink(image: np.ndarray, box: tuple[int, int, int], size: int) -> np.ndarray:
+    left, top, side = box
+    how = cv2.INTER_AREA if side >= size else cv2.INTER_LINEAR
+    return cv2.resize(image[top:top + side, left:left + side], (size, size), interpolation=how)
+
+
+def move_camera(K: Float[np.ndarray, "3 3"], box: tuple[int, int, int], size: int) -> Float[np.ndarray, "3 3"]:
+    """K after cropping to box and scaling to size x size: u' = (u - left) size / side; pixel centres are at +0.5."""
+    left, top, side = box
+    scale = size / side
+    return np.diag([scale, scale, 1.0]) @ np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1.0]]) @ K
+
+
+def clip_background(frames: UInt8[np.ndarray, "T H W 3"], landmarks: Float[np.ndarray, "T 68 2"]
+                    ) -> UInt8[np.ndarray, "H W 3"]:
+    """What stands behind the head: the median over time of the pixels outside it; inpainted where it never moves away.
+
+    The head's outline is generous: the landmark hull, grown, and raised to cover forehead and hair.
+    """
+    size = frames.shape[1]
+    some = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), 60)).astype(int))
+    heads = np.zeros((len(some), size, size), np.uint8)
+    for head, t in zip(heads, some):
+        points = landmarks[t]
+        face = np.ptp(points[:, 1])
+        raised = points[17:27] - [0, 0.75 * face]  # brows, lifted over the hair
+        cv2.fillConvexPoly(head, cv2.convexHull(np.concatenate([points, raised]).astype(np.float32)).astype(int), 1)
+        cv2.dilate(head, np.ones((3, 3), np.uint8), head, iterations=max(1, round(0.2 * face)))
+    hidden = heads.astype(bool)
+    stack = np.ma.masked_array(frames[some], np.broadcast_to(hidden[..., None], (*hidden.shape, 3)))
+    median = np.ma.median(stack, axis=0).filled(0).astype(np.uint8)
+    return cv2.inpaint(median, hidden.all(0).astype(np.uint8), 3, cv2.INPAINT_TELEA)
+
+
+def _load_clip(path: Path, size: int, cache_dir: Path) -> Take:
+    info = video_info(path)
+    if not info.has_audio:
+        raise InputError(f"{path}: has no sound; give a clip in which the person can be heard")
+    landmarks = _clip_landmarks(path, info.frames)
+    wave = read_audio(path)
+    check_audio_length(wave, info.fps, path)
+    track = tracking.track(landmarks, (info.width, info.height), info.fps, toyset.landmark_model())
+    step = 2 if info.fps > MAX_FPS else 1
+    ids = np.flatnonzero(np.isfinite(landmarks).all((1, 2)))
+    ids = ids[ids % step == 0]
+    box = crop_box(landmarks[ids], info.width, info.height)
+    marks = (landmarks[ids] - box[:2]) * (size / box[2])  # (T, 68, 2)
+    stat = [path.stat().st_size, path.stat().st_mtime_ns]
+    pair = _cached(cache_dir, path.stem, stat, size, box, step, hashlib.sha256(landmarks.tobytes()).hexdigest())
+    if not _have(pair):
+        _check_disk(cache_dir, len(ids), size)
+        _write_pair(pair, len(ids), size, lambda frames, masks: _cut_clip(path, ids, box, marks, frames, masks))
+    frames, masks = (np.load(p, mmap_mode="r") for p in pair)
+    return Take(path.stem + "/all", path.stem, info.fps / step, ids // step, marks, move_camera(track.K, box, size),
+                track.cam_to_head[ids], track.f_exp[ids], track.exp_basis, wave, {"id": 0, "albedo": 0, "light": 0},
+                frames, masks, clip_background(frames, marks), "clip")
+
+
+def _cut_clip(path: Path, ids: np.ndarray, box: tuple[int, int, int], marks: np.ndarray, frames, masks) -> None:
+    """Crop and scale the frames ids of the video into frames, and draw their face masks."""
+    row = {int(i): t for t, i in enumerate(ids)}
+    for i, image in enumerate(tqdm(read_frames(path), unit="frame", desc="cropping")):
+        if i in row:
+            frames[row[i]] = _shrink(image, box, frames.shape[1])
+            masks[row[i]] = np.round(255 * tracking.soft_face_mask(marks[row[i]], frames.shape[1]))
+
+
+# ---------------------------------------------------------------------------------------------- crops
+
+STABLE = [36, 39, 42, 45, 27, 28, 29, 30, 33]  # eye corners, nose bridge and base: speech does not move them
+CANONICAL = np.array([[0.24, 0.40], [0.41, 0.40], [0.59, 0.40], [0.76, 0.40], [0.5, 0.40], [0.5, 0.46], [0.5, 0.52],
+                      [0.5, 0.58], [0.5, 0.64]])  # where they go in the unit square of a whole-face crop
+MOUTH_SIDE = 0.42     # of that square: the mouth crop
+MOUTH_TOP = 0.67      # of that square's height: the mouth is below, nose and eyes are above
+
+
+def similarity(source: Float[np.ndarray, "T P 2"], target: Float[np.ndarray, "P 2"]) -> Float[np.ndarray, "T 2 3"]:
+    """Least-squares similarity (rotation, one scale, shift; no mirror) from source (T, P, 2) to target, as (T, 2, 3).
+
+    With points as complex numbers it is z -> a z + b (Umeyama 1991, in two dimensions).
+    """
+    z, w = source[..., 0] + 1j * source[..., 1], target[:, 0] + 1j * target[:, 1]
+    z0, w0 = z.mean(1, keepdims=True), w.mean()
+    a = ((z - z0).conj() * (w - w0)).sum(1) / (np.abs(z - z0) ** 2).sum(1)  # (T,)
+    b = w0 - a * z0[:, 0]
+    return np.stack([np.stack([a.real, -a.imag, b.real], -1), np.stack([a.imag, a.real, b.imag], -1)], 1)
+
+
+def _warp(frame: np.ndarray, M: np.ndarray, out: int) -> np.ndarray:
+    """Warp by M (2, 3) in px with centres at +0.5. A strong reduction first shrinks the frame, against aliasing."""
+    factor = max(1, int(1 / np.hypot(M[0, 0], M[1, 0])))
+    height, width = frame.shape[:2]
+    small = cv2.resize(frame, (max(1, width // factor), max(1, height // factor)), interpolation=cv2.INTER_AREA)
+    A = M[:, :2] * [width / small.shape[1], height / small.shape[0]]
+    shift = M[:, 2] + A @ [0.5, 0.5] - 0.5  # OpenCV counts pixel centres at whole numbers
+    return cv2.warpAffine(small, np.column_stack([A, shift]), (out, out), flags=cv2.INTER_LINEAR,
+                          borderMode=cv2.BORDER_REPLICATE)
+
+
+def stable_crop(frames: UInt8[np.ndarray, "T H W 3"], landmarks: Float[np.ndarray, "T 68 2"],
+                out: int) -> UInt8[np.ndarray, "T {out} {out} 3"]:
+    """Whole faces, each frame turned, scaled and shifted so that eyes and nose stay in place: pose gone, lips move."""
+    moves = similarity(landmarks[:, STABLE], CANONICAL * out)
+    return np.stack([_warp(frame, M, out) for frame, M in zip(frames, moves)])
+
+
+def mouth_crop(frames: UInt8[np.ndarray, "T H W 3"], landmarks: Float[np.ndarray, "T 68 2"],
+               out: int) -> UInt8[np.ndarray, "T {out} {out} 3"]:
+    """As stable_crop, a square around the clip's mean mouth: for E_lip (Eq. 8). One square a clip, so lip motion stays."""
+    moves = similarity(landmarks[:, STABLE], CANONICAL * (out / MOUTH_SIDE))
+    lips = np.einsum("tij,tpj->tpi", moves[:, :, :2], landmarks[:, 48:]) + moves[:, None, :, 2]
+    moves[:, :, 2] += out / 2 - lips.mean((0, 1))
+    return np.stack([_warp(frame, M, out) for frame, M in zip(frames, moves)])

@@ -1,0 +1,203 @@
+"""dhnerf.py - Sec. 3.2, Eq. 1: the disentangling head NeRF and its latent codes.
+
+    D(x, v, P_cam, C, F_lip) = (sigma(x), M(x)),   C = {C_id, C_ex, C_al, C_ill}
+
+In: rays (through render.py, which is where P_cam enters), the four codes (B, d), the lip feature F_lip (B, d_lip).
+Out: feature map M (B, 256, h, w) and, after the 2D neural renderer, the image I (B, 3, H, W).
+
+The wiring already disentangles, as in HeadNeRF: geometry sees C_id, C_ex and F_lip; only appearance sees the view
+direction v, C_al and C_ill. So light and albedo cannot move the surface. Read render.py next, then losses.py.
+"""
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from config import Config
+from render import pixel_rays, render_rays
+
+CODES = ("id", "ex", "al", "ill")  # the order of C in the paper
+
+
+def positional_encoding(x: Float[Tensor, "*batch 3"], n_freq: int) -> Float[Tensor, "*batch C"]:
+    """NeRF Eq. 4 (the paper names none): x, then sin and cos of pi 2^k x for k < n_freq. C = 3 + 6 n_freq.
+
+    x should lie in [-1, 1], where the lowest frequency is not yet periodic.
+    """
+    scale = math.pi * 2.0 ** torch.arange(n_freq, device=x.device, dtype=x.dtype)
+    angles = (x[..., None, :] * scale[:, None]).flatten(-2)  # (..., 3 n_freq)
+    return torch.cat([x, angles.sin(), angles.cos()], -1)
+
+
+class Field(nn.Module):
+    """The conditional MLP of Eq. 1, split where the paper's conditions split: geometry, then appearance.
+
+    Codes, F_lip and v are constants of a frame or of a ray. A layer on [x, c] is W_x x + W_c c, so W_c c is computed
+    once for the frame or ray and added as a bias: the same numbers as concatenation, without a copy for every sample.
+    """
+
+    def __init__(self, cfg: Config):
+        super().__init__()
+        width, self.n_freq, self.radius = cfg.width, cfg.n_freq_x, cfg.radius
+        self.n_freq_view, self.use_lip = cfg.n_freq_v, cfg.sync
+        d_x, d_v = 3 + 6 * cfg.n_freq_x, 3 + 6 * cfg.n_freq_v
+        d_geometry = cfg.d_id + cfg.d_ex + (cfg.d_lip if cfg.sync else 0)
+        self.skip = cfg.depth // 2  # x and the codes enter a second time here, as in NeRF
+        entries = (0, self.skip)
+        self.hidden = nn.ModuleList(nn.Linear(width if i else d_x, width) for i in range(cfg.depth))
+        self.x_again = nn.Linear(d_x, width, bias=False)
+        self.codes_in = nn.ModuleDict({str(i): nn.Linear(d_geometry, width, bias=False) for i in entries})
+        self.density = nn.Linear(width, 1)
+        self.appearance_x = nn.Linear(width, cfg.width_appearance)
+        self.appearance_codes = nn.Linear(cfg.d_al + cfg.d_ill, cfg.width_appearance, bias=False)
+        self.appearance_view = nn.Linear(d_v, cfg.width_appearance, bias=False)
+        self.to_feature = nn.Linear(cfg.width_appearance, cfg.d_feature)  # applied after compositing
+
+    def condition(self, codes: dict[str, Tensor], f_lip: Tensor | None) -> dict[str, Tensor]:
+        """Biases of the layers that codes enter, (B, 1, 1, width), once a frame. codes: {"id": (B, d_id), ...}."""
+        # Codes have unit length; times sqrt(d) their entries have unit variance, as a layer expects.
+        c = {name: code * math.sqrt(code.shape[-1]) for name, code in codes.items()}
+        parts = [c["id"], c["ex"]]
+        if self.use_lip:
+            parts.append(f_lip * math.sqrt(f_lip.shape[-1]))
+        geometry = torch.cat(parts, -1)
+        biases = {i: layer(geometry)[:, None, None] for i, layer in self.codes_in.items()}
+        biases["appearance"] = self.appearance_codes(torch.cat([c["al"], c["ill"]], -1))[:, None, None]
+        return biases
+
+    def geometry(self, points: Float[Tensor, "B R S 3"], condition: dict[str, Tensor]
+                 ) -> tuple[Float[Tensor, "B R S"], Float[Tensor, "B R S W"]]:
+        """sigma (1/dm) and the hidden layer it is read from. Depends on x, C_id, C_ex and F_lip only."""
+        x = positional_encoding(points / self.radius, self.n_freq)
+        h = x
+        for i, layer in enumerate(self.hidden):
+            h = layer(h)
+            if str(i) in condition:
+                h = h + condition[str(i)]
+            if i == self.skip:
+                h = h + self.x_again(x)
+            h = F.relu(h, inplace=True)
+        # At the start sigma = softplus(-1) = 0.31: an optical depth near 1 through the head. Far above 1 every ray is
+        # opaque at its first sample, and no gradient reaches the others.
+        return F.softplus(self.density(h).squeeze(-1) - 1.0), h
+
+    def appearance(self, h: Float[Tensor, "B R S W"], directions: Float[Tensor, "B R 3"],
+                   condition: dict[str, Tensor]) -> Float[Tensor, "B R S A"]:
+        """The hidden appearance feature of each sample: sees v, C_al and C_ill besides the geometry's h."""
+        view = self.appearance_view(positional_encoding(directions, self.n_freq_view))[..., None, :]  # (B, R, 1, A)
+        return F.relu(self.appearance_x(h) + view + condition["appearance"])
+
+
+class NeuralRenderer(nn.Module):
+    """Sec. 3.2: feature map M -> image through Conv2d and leaky ReLU, doubling the resolution `log2(upsample)` times.
+
+    As in StyleNeRF and HeadNeRF, each resolution adds its own RGB to the upsampled RGB of the one before. A fourth
+    channel refines the accumulated opacity, so that the outline can be sharper than the feature map's pixels.
+    Colours are linear outputs around mid grey: a sigmoid would saturate on white and stop learning.
+    """
+
+    def __init__(self, d_feature: int, upsample: int, channels: int):
+        super().__init__()
+        stages = int(math.log2(upsample))
+        widths = [max(channels // 2**i, 24) for i in range(stages + 1)]
+        self.first = nn.Conv2d(d_feature, widths[0], 1)
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths, widths[1:]))
+        self.to_rgba = nn.ModuleList(nn.Conv2d(w, 4, 1 if i < stages else 3, padding=0 if i < stages else 1)
+                                     for i, w in enumerate(widths))
+
+    def forward(self, M: Float[Tensor, "B C h w"], opacity: Float[Tensor, "B 1 h w"]
+                ) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B 1 H W"]]:
+        """Returns RGB (not yet over a background, may leave [0, 1]) and opacity, both at full resolution."""
+        x = F.leaky_relu(self.first(M), 0.2)
+        rgba = self.to_rgba[0](x)
+        for conv, to_rgba in zip(self.convs, self.to_rgba[1:]):
+            x = F.leaky_relu(conv(_double(x)), 0.2)
+            rgba, opacity = _double(rgba) + to_rgba(x), _double(opacity)
+        logit = torch.logit(opacity.clamp(1e-4, 1 - 1e-4))
+        return 0.5 + rgba[:, :3], torch.sigmoid(logit + rgba[:, 3:])
+
+
+def _double(x: Tensor) -> Tensor:
+    """Bilinear, pixel centres at +0.5: the convention of render.pixel_rays."""
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+class DHNeRF(nn.Module):
+    """Eq. 1 and the 2D neural renderer: codes, F_lip and a camera in, an image out."""
+
+    def __init__(self, cfg: Config):
+        super().__init__()
+        self.cfg = cfg
+        self.field = Field(cfg)
+        self.neural_renderer = NeuralRenderer(cfg.d_feature, cfg.upsample, cfg.channels_2d)
+
+    def forward(self, codes: dict[str, Tensor], f_lip: Float[Tensor, "B d"] | None, K: Float[Tensor, "B 3 3"],
+                cam_to_head: Float[Tensor, "B 4 4"], background: Float[Tensor, "B 3 H W"],
+                generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Render B frames.
+
+        codes: {"id", "ex", "al", "ill"} -> (B, d), unit length. f_lip (B, d_lip), or None where the sync module is off.
+        Returns "image" (B, 3, H, W) over the background, "opacity" (B, 1, H, W), "M" (B, d_feature, h, w), and
+        "opacity_field" (B, 1, h, w), the field's own before the 2D renderer refines it.
+        """
+        cfg = self.cfg
+        grid = cfg.size // cfg.upsample
+        origins, directions = pixel_rays(K, cam_to_head, cfg.size, cfg.upsample)
+        condition = self.field.condition(codes, f_lip)
+        h, opacity, _ = render_rays(self.field, condition, origins, directions, cfg.radius, cfg.n_coarse, cfg.n_fine,
+                                    generator)
+        # Compositing is linear, so the last linear layer comes after it; its bias counts as often as there is head.
+        M = F.linear(h, self.field.to_feature.weight) + opacity[..., None] * self.field.to_feature.bias
+        M = M.transpose(1, 2).unflatten(2, (grid, grid))  # (B, d_feature, h, w)
+        opacity = opacity.unflatten(1, (grid, grid))[:, None]
+        rgb, full_opacity = self.neural_renderer(M, opacity)
+        image = full_opacity * rgb + (1 - full_opacity) * background
+        return {"image": image, "opacity": full_opacity, "opacity_field": opacity, "M": M}
+
+
+class LatentCodes(nn.Module):
+    """The learnable codes C of Sec. 3.1: C_id, C_al, C_ill a take, C_ex a frame. They start at the reference codes.
+
+    A take is one performance (a sentence, a clip). Codes of two takes of the same person are separate parameters: that
+    they agree is what L_dis (Eq. 6) has to achieve. Gradients are sparse, so a step moves only the codes it used.
+    """
+
+    def __init__(self, references: dict[str, Tensor]):
+        super().__init__()
+        self.tables = nn.ModuleDict({name: nn.Embedding.from_pretrained(references[name].clone(), freeze=False, sparse=True)
+                                     for name in CODES})
+        for name in CODES:
+            self.register_buffer(f"ref_{name}", references[name].clone())  # the paper's barred C
+
+    def forward(self, take: Tensor, frame: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """take (B,), frame (B,) indices -> codes C and references barred C, each {"id": (B, d_id), ...}."""
+        index = {name: frame if name == "ex" else take for name in CODES}
+        return ({name: self.tables[name](index[name]) for name in CODES},
+                {name: getattr(self, f"ref_{name}")[index[name]] for name in CODES})
+
+
+class LatentExtractor(nn.Module):
+    """Sec. 3.3: the encoders whose outputs are the reference codes (barred C), one small CNN with four heads.
+
+    HeadNeRF, which the paper points to, has no image encoder. Input: the head, aligned by its stable landmarks, with the
+    mouth region blanked (data.py), so that no code can carry what the lips do. Outputs have unit length, because
+    Eq. 8 compares directions only.
+    """
+
+    def __init__(self, cfg: Config):
+        super().__init__()
+        layers, channels = [], 3
+        for width in (32, 48, 64, 96):
+            layers += [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+            channels = width
+        self.trunk = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * (cfg.crop // 16) ** 2, 192), nn.LeakyReLU(0.2))
+        self.heads = nn.ModuleDict({name: nn.Linear(192, cfg.code_size(name)) for name in CODES})
+
+    def forward(self, crops: Float[Tensor, "B 3 s s"]) -> dict[str, Tensor]:
+        """Aligned head crops in [0, 1] -> {"id": (B, d_id), "ex": ..., "al": ..., "ill": ...}, unit length."""
+        h = self.trunk(crops - 0.5)
+        return {name: F.normalize(head(h), dim=-1) for name, head in self.heads.items()}

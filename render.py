@@ -1,0 +1,129 @@
+"""render.py - Sec. 3.2, Eq. 1: rays, samples along them, and volume rendering of features.
+
+In: camera K (B, 3, 3), cam_to_head (B, 4, 4); the field of dhnerf.py, which gives sigma and a hidden feature a sample.
+Out: composited features (B, R, C), accumulated opacity (B, R) and expected depth (B, R) for R rays an image.
+
+The paper gives no quadrature and no sampling: both are NeRF's (its Eq. 3 and Sec. 5.2). The head is fixed and the
+camera moves, so P_cam enters here, through the rays. Lengths are in decimetres. Next: losses.py.
+"""
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def pixel_rays(K: Float[Tensor, "B 3 3"], cam_to_head: Float[Tensor, "B 4 4"], size: int,
+               stride: int = 1) -> tuple[Float[Tensor, "B R 3"], Float[Tensor, "B R 3"]]:
+    """Rays through a grid of (size / stride)^2 points, row by row, R = (size / stride)^2.
+
+    Pixel j covers [j, j + 1), so the centre of feature pixel j, which covers `stride` image pixels, is
+    (j + 1/2) * stride. The upsampler of dhnerf.py keeps to the same convention: nothing shifts by half a pixel.
+    Returns origins and unit directions in the head frame.
+    """
+    u = (torch.arange(size // stride, device=K.device, dtype=K.dtype) + 0.5) * stride
+    v, u = torch.meshgrid(u, u, indexing="ij")
+    pixels = torch.stack([u, v, torch.ones_like(u)], -1).view(1, -1, 3)  # (1, R, 3) homogeneous
+    in_camera = pixels @ torch.linalg.inv(K).transpose(1, 2)  # (B, R, 3)
+    directions = in_camera @ cam_to_head[:, :3, :3].transpose(1, 2)
+    origins = cam_to_head[:, None, :3, 3].expand_as(directions)
+    return origins, directions / directions.norm(dim=-1, keepdim=True)
+
+
+def sphere_bounds(origins: Float[Tensor, "*rays 3"], directions: Float[Tensor, "*rays 3"],
+                  radius: float) -> tuple[Tensor, Tensor]:
+    """Distances (near, far) at which unit-direction rays enter and leave the sphere |x| = radius about the head.
+
+    A ray that misses gets near = far: its intervals have no length, so it composites to nothing.
+    """
+    along = -(origins * directions).sum(-1)  # distance of the point nearest to the centre
+    closest2 = origins.square().sum(-1) - along.square()
+    half = (radius**2 - closest2).clamp_min(0).sqrt()
+    return (along - half).clamp_min(0), (along + half).clamp_min(0)
+
+
+def stratified_samples(near: Float[Tensor, "B R"], far: Float[Tensor, "B R"], n: int,
+                       jitter: Float[Tensor, "B R S"] | None = None) -> Float[Tensor, "B R S"]:
+    """NeRF Eq. 2: one sample in each of n equal bins of [near, far]; uniform by `jitter` in [0, 1), or at the centre."""
+    offset = 0.5 if jitter is None else jitter
+    fraction = (torch.arange(n, device=near.device, dtype=near.dtype) + offset) / n  # (S,) or (B, R, S)
+    return near[..., None] + (far - near)[..., None] * fraction
+
+
+def hierarchical_samples(edges: Float[Tensor, "B R E"], weights: Float[Tensor, "B R S"], n: int,
+                         jitter: Float[Tensor, "B R F"] | None = None) -> Float[Tensor, "B R F"]:
+    """NeRF Sec. 5.2: n samples drawn from the piecewise constant density of `weights` over the S bins of `edges` (S + 1).
+
+    Inverse transform sampling with stratified u, so that the samples come out sorted. No gradient flows through.
+    """
+    pdf = weights.detach() + 1e-4  # a ray without any weight is sampled evenly
+    cdf = torch.cumsum(pdf / pdf.sum(-1, keepdim=True), -1)
+    cdf = torch.cat([torch.zeros_like(cdf[..., :1]), cdf], -1)  # (B, R, S + 1)
+    offset = 0.5 if jitter is None else jitter
+    u = (torch.arange(n, device=edges.device, dtype=edges.dtype) + offset) / n
+    u = u.expand(*edges.shape[:-1], n).contiguous()
+    upper = torch.searchsorted(cdf, u, right=True).clamp(1, weights.shape[-1])
+    cdf_low, cdf_high = cdf.gather(-1, upper - 1), cdf.gather(-1, upper)
+    edge_low, edge_high = edges.gather(-1, upper - 1), edges.gather(-1, upper)
+    fraction = (u - cdf_low) / (cdf_high - cdf_low).clamp_min(1e-8)
+    return edge_low + fraction.clamp(0, 1) * (edge_high - edge_low)
+
+
+def compositing_weights(sigma: Float[Tensor, "B R S"], delta: Float[Tensor, "B R S"]) -> Float[Tensor, "B R S"]:
+    """NeRF Eq. 3: w_i = T_i (1 - exp(-sigma_i delta_i)), T_i = exp(-sum_{j<i} sigma_j delta_j).
+
+    The weights of a ray add up to its opacity 1 - exp(-optical depth), at most 1; the rest is background.
+    """
+    depth = sigma * delta  # optical depth of each interval
+    before = torch.cumsum(depth, -1) - depth  # exclusive sum: what lies in front of interval i
+    return torch.exp(-before) * -torch.expm1(-depth)
+
+
+def intervals(t: Float[Tensor, "B R S"], near: Float[Tensor, "B R"], far: Float[Tensor, "B R"]) -> Float[Tensor, "B R S"]:
+    """Length of the interval that each sorted sample stands for: halfway to its neighbours, and out to near and far.
+
+    They add up to far - near exactly. NeRF's own last interval of 1e10 would make the background a solid surface.
+    """
+    edges = sample_edges(t, near, far)
+    return edges[..., 1:] - edges[..., :-1]
+
+
+def sample_edges(t: Float[Tensor, "B R S"], near: Float[Tensor, "B R"], far: Float[Tensor, "B R"]) -> Float[Tensor, "B R E"]:
+    """Borders (E = S + 1) between sorted samples: near, the midpoints, far."""
+    return torch.cat([near[..., None], 0.5 * (t[..., 1:] + t[..., :-1]), far[..., None]], -1)
+
+
+def render_rays(field, condition, origins: Float[Tensor, "B R 3"], directions: Float[Tensor, "B R 3"], radius: float,
+                n_coarse: int, n_fine: int, generator: torch.Generator | None = None
+                ) -> tuple[Float[Tensor, "B R C"], Float[Tensor, "B R"], Float[Tensor, "B R"]]:
+    """Eq. 1 for every ray: coarse samples, fine samples where the coarse ones found density, then compositing.
+
+    One field answers both passes, and each sample is asked once: the coarse answers are kept and merged with the fine
+    ones. Compositing is a weighted sum, so only distances and densities have to be sorted, never the features.
+    `generator` (on the CPU, so that every device draws alike) jitters the samples; None puts them at the bin centres.
+    Returns hidden features, opacity, and the weighted mean distance (not divided by opacity).
+    """
+    near, far = sphere_bounds(origins, directions, radius)
+    t = stratified_samples(near, far, n_coarse, _uniform(generator, near, n_coarse))  # (B, R, Sc)
+    sigma, h = field.geometry(_points(origins, directions, t), condition)
+    if n_fine:
+        with torch.no_grad():
+            weights = compositing_weights(sigma, intervals(t, near, far))
+        t_fine = hierarchical_samples(sample_edges(t, near, far), weights, n_fine, _uniform(generator, near, n_fine))
+        sigma_fine, h_fine = field.geometry(_points(origins, directions, t_fine), condition)
+        t, sigma, h = torch.cat([t, t_fine], -1), torch.cat([sigma, sigma_fine], -1), torch.cat([h, h_fine], -2)
+    order = t.argsort(-1)  # (B, R, S)
+    w_sorted = compositing_weights(sigma.gather(-1, order), intervals(t.gather(-1, order), near, far))
+    w = torch.empty_like(w_sorted).scatter(-1, order, w_sorted)  # back to the order of h
+    features = field.appearance(h, directions, condition)  # (B, R, S, C)
+    return (w[..., None, :] @ features).squeeze(-2), w.sum(-1), (w * t).sum(-1)
+
+
+def _points(origins: Tensor, directions: Tensor, t: Tensor) -> Tensor:
+    return origins[..., None, :] + t[..., None] * directions[..., None, :]  # (B, R, S, 3)
+
+
+def _uniform(generator: torch.Generator | None, like: Tensor, n: int) -> Tensor | None:
+    if generator is None:
+        return None
+    return torch.rand(*like.shape, n, generator=generator).to(like)

@@ -1,0 +1,395 @@
+"""train.py - from a clip, a VOCASET folder or nothing to a trained head NeRF: Sec. 3 of the paper, in its order.
+
+    python train.py                      stand-in heads, no download
+    python train.py --data clip.mp4      one's own clip, with clip.landmarks.npy beside it
+    python train.py --data voca/         VOCASET's own files
+
+Stages: prepare (frames, poses, sound features) -> extractor (reference codes, Sec. 3.3) -> sync module (Eq. 8)
+-> field (Eq. 2) -> report. The run folder holds config.json, checkpoint.pt, log.csv, loss.png, preview.png,
+preview.mp4 and heldout.json; animate.py needs nothing else.
+
+Every random draw of an iteration comes from (seed, stage, iteration), so `--resume` goes on exactly where it was.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+import data
+import losses
+import report
+from animate import FORMAT, load_run, pick_device, read_checkpoint
+from audio import AudioEncoder, LipEncoder, draw_negatives, feature_extractor
+from config import PRESETS, Config
+from corpus import Corpus
+from dhnerf import CODES, DHNeRF, LatentCodes, LatentExtractor
+from media import InputError, replacing, run_cli
+
+STAGES = {"extractor": 1, "sync": 2, "field": 3}
+LOG_EVERY = 10
+COLUMNS = ("stage", "iteration", "loss", "L_rec", "L_per", "L_pho", "L_dis", "L_v", "L_opacity", "psnr")
+
+
+def generators(cfg: Config, stage: str, iteration: int) -> tuple[np.random.Generator, torch.Generator]:
+    """NumPy's and torch's source of chance for one iteration (-1: for initial weights); sets the global torch state too."""
+    seed = int(np.random.SeedSequence([cfg.seed, STAGES[stage], iteration + 1]).generate_state(1)[0])
+    torch.manual_seed(seed)
+    return np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Stage 1: prepare
+
+
+def prepare(cfg: Config, out: Path, device: torch.device) -> tuple[Corpus, Corpus]:
+    """Read or render every frame, track, align the sound; returns the training frames and the held-out frames."""
+    cache = out / "prepared"
+    source = cfg.data
+    if source is None:
+        import toyset
+        source = cache / "heads"
+        if not (source / "data_verts.npy").is_file():
+            print("no --data given: writing stand-in heads (not real people)")
+            toyset.write_toyset(source, seed=cfg.seed)
+    takes = data.load(source, cfg.size, cache, selection(cfg.subjects), selection(cfg.sentences), cfg.seed)
+    features = feature_extractor(cfg.audio_features, cfg.audio_window, device)
+    corpora = []
+    for name, part in zip(("train", "heldout"), data.split(takes)):
+        corpora.append(Corpus([takes[i] for i, _ in part], [rows for _, rows in part]))
+        corpora[-1].prepare(cache / name, cfg.crop, features)
+    return corpora[0], corpora[1]
+
+
+def selection(text: str | None) -> list[str] | int | None:
+    """`--subjects` and `--sentences`: "3" is a count, "a,b" are names, None is all."""
+    if text is None:
+        return None
+    return int(text) if text.isdigit() else text.split(",")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Stage 2: the latent code extractor (Sec. 3.3), by contrast
+
+
+def train_extractor(cfg: Config, train: Corpus, device: torch.device, log: "Log") -> LatentExtractor:
+    """Eq. 8 with codes in place of lip features, once for each factor that varies in the data."""
+    generators(cfg, "extractor", -1)
+    extractor = LatentExtractor(cfg).to(device)
+    optimiser = torch.optim.Adam(extractor.parameters(), lr=1e-3)
+    factors, anchors = train.contrasted(), 8
+    low, chance, _ = losses.info_nce_range(cfg.n_negatives, cfg.tau)
+    bar = tqdm(range(cfg.extractor_iters), f"extractor (best {low:.2f}, chance {chance:.2f})")
+    for it in bar:
+        rng, _ = generators(cfg, "extractor", it)
+        anchor = rng.integers(len(train), size=anchors)
+        terms = {f: extractor_loss(cfg, extractor, train, f, anchor, rng, device) for f in factors}
+        loss = sum(terms.values()) / len(terms)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if it % LOG_EVERY == 0:
+            log.add(stage="extractor", iteration=it, loss=loss)
+            bar.set_postfix({f: f"{v.item():.2f}" for f, v in terms.items()})
+    return extractor.eval().requires_grad_(False)
+
+
+def extractor_loss(cfg: Config, extractor: LatentExtractor, train: Corpus, factor: str, anchor: np.ndarray,
+                   rng: np.random.Generator, device: torch.device) -> Tensor:
+    """Eq. 8 for one factor: anchors (B,), a positive and N hard negatives each."""
+    drawn = [train.contrast(factor, a, cfg.n_negatives, rng) for a in anchor]
+    index = np.concatenate([anchor, [p for p, _ in drawn], np.concatenate([n for _, n in drawn])])
+    code = extractor(train.head_crops(index).to(device))[factor]
+    B = len(anchor)
+    return losses.info_nce(code[:B], code[B:2 * B], code[2 * B:].view(B, cfg.n_negatives, -1), cfg.tau)
+
+
+@torch.no_grad()
+def reference_codes(extractor: LatentExtractor, train: Corpus, device: torch.device) -> dict[str, Tensor]:
+    """The barred C of Eq. 6: C_ex a frame (n, d); C_id, C_al, C_ill a take (takes, d), the mean direction of its frames."""
+    blocks = [extractor(train.head_crops(index).to(device)) for index in np.array_split(np.arange(len(train)),
+                                                                                       len(train) // 256 + 1)]
+    codes = {name: torch.cat([b[name] for b in blocks]) for name in CODES}
+    spans = list(zip(train.first[:-1], train.first[1:]))
+    return {name: code if name == "ex" else F.normalize(torch.stack([code[a:b].mean(0) for a, b in spans]), dim=-1)
+            for name, code in codes.items()}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Stage 3: the lip sync module (Sec. 3.4)
+
+
+def train_sync(cfg: Config, train: Corpus, device: torch.device, log: "Log") -> AudioEncoder:
+    """Eq. 8: anchor F_lip of the mouth, positive F_al of the same moment, N negatives F_al of other times."""
+    generators(cfg, "sync", -1)
+    e_audio = AudioEncoder(train.f_a.shape[-1], cfg.audio_window, cfg.d_lip).to(device)
+    e_lip = LipEncoder(cfg.crop, cfg.d_lip).to(device)
+    optimiser = torch.optim.AdamW([*e_audio.parameters(), *e_lip.parameters()], lr=1e-3, weight_decay=1e-2)
+    low, chance, _ = losses.info_nce_range(cfg.n_negatives, cfg.tau)
+    bar, B = tqdm(range(cfg.sync_iters), f"sync module (best {low:.2f}, chance {chance:.2f})"), 32
+    for it in bar:
+        rng, _ = generators(cfg, "sync", it)
+        anchor = rng.integers(len(train), size=B)
+        negative = draw_negatives(train.take, train.time, anchor, cfg.n_negatives, rng)
+        f_lip = e_lip(train.mouth_crops(anchor).to(device))
+        f_a = torch.from_numpy(train.f_a[np.concatenate([anchor, negative.ravel()])]).to(device)
+        f_al = e_audio(f_a)
+        loss = losses.info_nce(f_lip, f_al[:B], f_al[B:].view(B, cfg.n_negatives, -1), cfg.tau)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if it % LOG_EVERY == 0:
+            log.add(stage="sync", iteration=it, loss=loss)
+            bar.set_postfix(L_lips=f"{loss.item():.3f}")
+    return e_audio.eval().requires_grad_(False)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Stage 4: the field (Sec. 3.3)
+
+
+class FieldTrainer:
+    """Model, codes and optimisers of the last stage, and one step of it."""
+
+    def __init__(self, cfg: Config, train: Corpus, references: dict[str, Tensor], e_audio: AudioEncoder | None,
+                 device: torch.device):
+        generators(cfg, "field", -1)
+        self.cfg, self.train, self.device = cfg, train, device
+        self.model, self.codes = DHNeRF(cfg).to(device), LatentCodes(references).to(device)
+        self.vgg = losses.load_vgg(cfg.vgg, cfg.vgg_layers, cfg.seed).to(device) if cfg.lambda_per else None
+        self.f_lip = None
+        if e_audio is not None:  # frozen from here on: one F_al a frame
+            with torch.no_grad():
+                index = np.array_split(np.arange(len(train)), len(train) // 512 + 1)
+                self.f_lip = torch.cat([e_audio(torch.from_numpy(train.f_a[i]).to(device)) for i in index])
+        self.optimisers = [torch.optim.Adam(self.model.parameters(), lr=cfg.lr),
+                           torch.optim.SparseAdam(list(self.codes.parameters()), lr=cfg.lr_codes)]
+
+    def step(self, iteration: int) -> dict[str, Tensor]:
+        """One iteration: a few pairs of consecutive frames, the loss of Eq. 2, one step of both optimisers."""
+        cfg = self.cfg
+        rng, generator = generators(cfg, "field", iteration)
+        before = rng.choice(self.train.pair_starts, cfg.pairs)
+        index = np.concatenate([before, before + 1])  # (B,): frames j-1, then frames j
+        terms = self.losses(index, generator)
+        for optimiser, lr in zip(self.optimisers, (cfg.lr, cfg.lr_codes)):
+            for group in optimiser.param_groups:
+                group["lr"] = lr * 0.1 ** (iteration / cfg.iters)
+            optimiser.zero_grad()
+        terms["loss"].backward()
+        for optimiser in self.optimisers:
+            optimiser.step()
+        return terms
+
+    def losses(self, index: np.ndarray, generator: torch.Generator) -> dict[str, Tensor]:
+        """Eq. 2 and its terms for frames `index` (B,), the second half of which follow the first half in time."""
+        cfg, at = self.cfg, torch.from_numpy(index).to(self.device)
+        truth = {k: v.to(self.device, non_blocking=True) for k, v in self.train.frames(index).items()}
+        codes, references = self.codes(torch.from_numpy(self.train.take[index]).to(self.device), at)
+        out = self.model(codes, None if self.f_lip is None else self.f_lip[at], truth["K"], truth["cam_to_head"],
+                         truth["background"], generator)
+        image, image_gt, B = out["image"], truth["image"], len(index) // 2
+        m = truth["mask"] + cfg.outside * (1 - truth["mask"])
+        l_pho = losses.photometric_loss(image, image_gt, m)
+        l_per = losses.perceptual_loss(self.vgg(image), self.vgg(image_gt)) if self.vgg else torch.zeros(())
+        l_rec = losses.reconstruction_loss(l_per, l_pho, cfg.lambda_per)
+        l_dis = losses.disentangling_loss(codes, references)
+        l_v = losses.velocity_loss(image[B:], image[:B], image_gt[B:], image_gt[:B])
+        l_opacity = losses.opacity_loss(out["opacity"], truth["mask"], truth["known"])
+        total = losses.total_loss(l_rec, l_dis, l_v, cfg.lambda_rec, cfg.lambda_dis, cfg.lambda_v)
+        mse = (truth["mask"] * (image - image_gt).square()).sum() / (3 * truth["mask"].sum())
+        return {"loss": total + cfg.lambda_opacity * l_opacity, "L_rec": l_rec, "L_per": l_per, "L_pho": l_pho,
+                "L_dis": l_dis, "L_v": l_v, "L_opacity": l_opacity, "psnr": -10 * mse.log10()}
+
+
+def train_field(trainer: FieldTrainer, start: int, checkpoint, log: "Log") -> None:
+    """Iterations start .. iters, with a checkpoint every `save_every`."""
+    cfg = trainer.cfg
+    bar = tqdm(range(start, cfg.iters), "field", initial=start, total=cfg.iters)
+    for it in bar:
+        terms = trainer.step(it)
+        if it % LOG_EVERY == 0:
+            log.add(stage="field", iteration=it, **terms)
+            bar.set_postfix({k: f"{v.item():.4g}" for k, v in terms.items() if k in ("loss", "L_dis", "L_v", "psnr")})
+        if (it + 1) % cfg.save_every == 0 or it + 1 == cfg.iters:
+            checkpoint(it + 1)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Checkpoint and log
+
+
+class Log:
+    """log.csv: one row every LOG_EVERY iterations. On resume, rows that the checkpoint does not cover are dropped."""
+
+    def __init__(self, path: Path, keep):
+        rows = [r for r in path.read_text().splitlines()[1:] if keep(*r.split(",")[:2])] if path.is_file() else []
+        with replacing(path) as temporary:
+            temporary.write_text("\n".join([",".join(COLUMNS), *rows]) + "\n")
+        self.file = path.open("a", buffering=1)
+
+    def add(self, **values) -> None:
+        cells = [values.get(c, "") for c in COLUMNS]
+        self.file.write(",".join(f"{c.item():.6g}" if isinstance(c, Tensor) else str(c) for c in cells) + "\n")
+
+
+def take_records(train: Corpus) -> tuple[list[dict], Tensor]:
+    """What animate.py needs of each training take, as tensors and plain values, and the distinct backgrounds."""
+    records, backgrounds = [], {}
+    for take, rows, first in zip(train.takes, train.rows, train.first):
+        number = backgrounds.setdefault(take.background.tobytes(), (len(backgrounds), take.background))[0]
+        records.append({"name": take.name, "subject": take.subject, "fps": float(take.fps), "first": int(first),
+                        "background": number, "K": torch.from_numpy(take.K).float(),
+                        "cam_to_head": torch.from_numpy(take.cam_to_head[rows]).float(),
+                        "labels": {k: int(v) for k, v in take.labels.items()}})
+    return records, torch.from_numpy(np.stack([b for _, b in backgrounds.values()]))
+
+
+def save(path: Path, state: dict) -> None:
+    with replacing(path) as temporary:
+        torch.save(state, temporary)
+
+
+def train(cfg: Config, out: Path, state: dict, device: torch.device) -> None:
+    """Run the stages that `state` (a checkpoint, or empty) does not hold yet, then write the report."""
+    reached = {"extractor": "extractor" in state, "sync": "e_audio" in state}
+    train_set, heldout = prepare(cfg, out, device)
+    with replacing(out / "config.json") as temporary:
+        temporary.write_text(json.dumps(cfg.to_dict(), indent=1))
+    log = Log(out / "log.csv", lambda stage, it: int(it) < state.get("iteration", 0) if stage == "field"
+              else reached[stage])
+    state |= {"format": FORMAT, "config": cfg.to_dict()}
+    extractor, e_audio = early_stages(cfg, train_set, state, out, device, log)
+    if "references" not in state:
+        state["references"] = {k: v.cpu() for k, v in reference_codes(extractor, train_set, device).items()}
+        state["takes"], state["backgrounds"] = take_records(train_set)
+    trainer = FieldTrainer(cfg, train_set, state["references"], e_audio, device)
+    parts = {"model": trainer.model, "codes": trainer.codes, "adam": trainer.optimisers[0], "adam_codes": trainer.optimisers[1]}
+    if "model" in state:
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+
+    def checkpoint(iteration: int) -> None:
+        state.update({name: part.state_dict() for name, part in parts.items()}, iteration=iteration)
+        save(out / "checkpoint.pt", state)
+
+    train_field(trainer, state.get("iteration", 0), checkpoint, log)
+    report.write(load_run(out, device), out, train_set, heldout)
+    shutil.rmtree(out / "prepared")  # animate.py does not need it, and it is large
+
+
+def early_stages(cfg: Config, train_set: Corpus, state: dict, out: Path, device: torch.device, log: Log
+                 ) -> tuple[LatentExtractor, AudioEncoder | None]:
+    """Extractor and sync module: from `state` where a checkpoint holds them, else trained and saved."""
+    extractor, e_audio = LatentExtractor(cfg).to(device), None
+    if "extractor" in state:
+        extractor.load_state_dict(state["extractor"])
+    else:
+        extractor = train_extractor(cfg, train_set, device, log)
+        state["extractor"] = extractor.state_dict()
+        save(out / "checkpoint.pt", state)
+    if cfg.sync and "e_audio" in state:
+        e_audio = AudioEncoder(state["d_audio"], cfg.audio_window, cfg.d_lip).to(device)
+        e_audio.load_state_dict(state["e_audio"])
+    elif cfg.sync:
+        e_audio = train_sync(cfg, train_set, device, log)
+        state |= {"e_audio": e_audio.state_dict(), "d_audio": int(train_set.f_a.shape[-1])}
+        save(out / "checkpoint.pt", state)
+    return extractor.eval(), None if e_audio is None else e_audio.eval().requires_grad_(False)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Command line
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Train a disentangling head NeRF (README.md has examples).")
+    parser.add_argument("--data", help="VOCASET folder or clip.mp4; without it: stand-in heads")
+    parser.add_argument("--out", type=Path, help="run folder (default: runs/NAME of the data)")
+    parser.add_argument("--preset", choices=PRESETS, help="default: paper on a CUDA device, else small")
+    parser.add_argument("--size", type=int, help="side of the image in pixels (default: 64 in small, 512 in paper)")
+    parser.add_argument("--subjects", help="names, comma separated, or how many")
+    parser.add_argument("--sentences", help="names, comma separated, or how many a subject")
+    parser.add_argument("--iters", type=int, help="iterations of the field stage")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--audio-features", help="logmel, hubert, or a HuBERT model's name or folder")
+    parser.add_argument("--vgg", help="weights of Eq. 4: random, download, or a file")
+    parser.add_argument("--no-sync", dest="sync", action="store_false", default=None, help="without F_lip (Table 2)")
+    parser.add_argument("--no-dis", action="store_true", help="without L_dis (Table 2)")
+    parser.add_argument("--no-vel", action="store_true", help="without L_v")
+    return parser.parse_args(argv)
+
+
+def chosen_values(args: argparse.Namespace) -> dict:
+    """The configuration fields that the command line sets itself."""
+    names = ("data", "size", "subjects", "sentences", "iters", "seed", "audio_features", "vgg", "sync")
+    values = {n: getattr(args, n) for n in names if getattr(args, n) is not None}
+    values |= {"lambda_dis": 0.0} if args.no_dis else {}
+    return values | ({"lambda_v": 0.0} if args.no_vel else {})
+
+
+def new_config(args: argparse.Namespace, device: torch.device) -> Config:
+    """Preset plus command line. Raises InputError on values that cannot work."""
+    preset = PRESETS[args.preset or ("paper" if device.type == "cuda" else "small")]
+    cfg = replace(preset, **chosen_values(args))
+    if cfg.size < 32 or cfg.size % max(cfg.upsample, 16):
+        raise InputError(f"--size {cfg.size}: want a multiple of 16 of at least 32")
+    if cfg.iters < 1:
+        raise InputError(f"--iters {cfg.iters}: want at least 1")
+    return cfg
+
+
+def resumed_config(out: Path, args: argparse.Namespace) -> tuple[Config, dict]:
+    """Configuration and checkpoint of the run in `out`; the command line may only change --iters."""
+    if not (out / "config.json").is_file():
+        raise InputError(f"{out}/config.json: no such file; nothing to resume here, leave out --resume")
+    state = read_checkpoint(out) if (out / "checkpoint.pt").is_file() else {}
+    try:
+        cfg = Config.from_dict(state["config"] if state else json.loads((out / "config.json").read_text()))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{out}/config.json: damaged ({error}); start again in another --out") from error
+    given = chosen_values(args) | ({"preset": args.preset} if args.preset else {})
+    for name, value in given.items():
+        if name != "iters" and getattr(cfg, name) != value:
+            raise InputError(f"{out}: was trained with {name} = {getattr(cfg, name)}, not {value}; resume without that "
+                             "option, or start another run with another --out")
+    return replace(cfg, iters=given.get("iters", cfg.iters)), state
+
+
+def open_folder(out: Path) -> None:
+    """Make the run folder. Raises InputError when it cannot be made or holds a run already."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
+    if (out / "config.json").exists():
+        raise InputError(f"{out}: already holds a run; go on with --resume, or choose another --out")
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse(sys.argv[1:] if argv is None else argv)
+    device = pick_device(args.device)
+    out = args.out or Path("runs") / (Path(args.data).stem if args.data else "heads")
+    if args.resume:
+        cfg, state = resumed_config(out, args)
+    else:
+        cfg, state = new_config(args, device), {}
+        open_folder(out)
+    train(cfg, out, state, device)
+    print(f"\nLook at {out}/preview.mp4 (truth beside render) and {out}/preview.png.\n"
+          f"Next: python animate.py {out} --audio speech.wav --out talk.mp4")
+
+
+if __name__ == "__main__":
+    run_cli(main)
