@@ -24,6 +24,8 @@ class Config:
     d_feature: int = 256  # channels of M, Sec. 3.2
     n_freq_x: int = 10
     n_freq_v: int = 4
+    plane_channels: int = 0  # learnt features of x beside the sines, three planes; 0: none, as in the paper
+    plane_size: int = 64
     radius: float = 2.0  # dm, sphere about the head that is sampled
     upsample: int = 8  # image pixels a feature pixel, each way: HeadNeRF's 64 x 64 to 512 x 512
     channels_2d: int = 256
@@ -57,6 +59,7 @@ class Config:
     sync_iters: int = 5000
     pairs: int = 1  # consecutive frame pairs a step: Eq. 7 needs two frames
     lr: float = 5e-4
+    lr_planes: float = 5e-2
     lr_codes: float = 1e-3
     save_every: int = 1000
 
@@ -75,7 +78,8 @@ class Config:
 
 PAPER = Config()
 SMALL = replace(
-    PAPER, preset="small", size=64, width=96, depth=5, width_appearance=64, d_feature=64, n_freq_x=7, n_freq_v=2, upsample=4,
-    channels_2d=64, n_coarse=20, n_fine=12, d_id=16, d_ex=16, d_al=16, d_ill=16, audio_features="logmel", d_lip=32, crop=48,
-    vgg="random", vgg_layers=("relu1_2", "relu2_2"), iters=2500, extractor_iters=400, sync_iters=400, save_every=250)
+    PAPER, preset="small", size=64, width=64, depth=3, plane_channels=16, width_appearance=64, d_feature=64, n_freq_x=4,
+    n_freq_v=2, upsample=4, channels_2d=64, n_coarse=16, n_fine=8, d_id=16, d_ex=16, d_al=16, d_ill=16,
+    audio_features="logmel", d_lip=32, crop=48, vgg="random", vgg_layers=("relu1_2", "relu2_2"), lambda_per=0.0, lambda_v=0.1,
+    lr=1e-3, iters=4000, extractor_iters=400, sync_iters=500, save_every=250)
 PRESETS = {"paper": PAPER, "small": SMALL}

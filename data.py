@@ -19,7 +19,6 @@ from jaxtyping import Float, Int, UInt8
 from tqdm import tqdm
 
 import mesh
-import toyset
 import tracking
 import vocaset
 from media import InputError, check_audio_length, read_audio, read_frames, replacing, to_mono_16k, video_info
@@ -73,7 +72,7 @@ def check_source(path: str | Path) -> None:
     if path.is_dir():
         vocaset.check_parts(path)
     elif path.is_file():
-        tracking.load_landmarks(path)
+        tracking.load_landmarks(path, video_info(path).frames)
     else:
         raise InputError(f"{path}: no such file or folder; {vocaset.ACCEPTED}")
 
@@ -135,18 +134,24 @@ def _wave_of(voca: vocaset.Voca, subject: str, sentence: str) -> np.ndarray | No
                          "get the file from its publisher again") from error
 
 
-def _plan(voca: vocaset.Voca, look: vocaset.Look, subject: str, sentence: str, everyone: list[str], seed: int) -> _Plan | None:
+def _template(voca: vocaset.Voca, subject: str) -> np.ndarray:
+    """Neutral vertices (V, 3) of a subject, metres."""
+    template = np.asarray(voca.templates.get(subject, ()), dtype=float)
+    if template.shape != voca.verts.shape[1:]:
+        found = f"is {template.shape}, want {voca.verts.shape[1:]}" if template.size else "is missing"
+        raise InputError(f"{voca.folder / 'templates.pkl'}: the template of {subject} {found}; "
+                         "take it from the same download as data_verts.npy")
+    return template
+
+
+def _plan(voca: vocaset.Voca, look: vocaset.Look, subject: str, sentence: str, everyone: list[str],
+          seed: int) -> _Plan | None:
     frames = {int(f): int(row) for f, row in voca.index[subject][sentence].items() if int(f) % 2 == 0}
     wave = _wave_of(voca, subject, sentence)
     if wave is None or not frames:
         print(f"skipped {subject}/{sentence}: it has no {'sound' if wave is None else 'frames'}")
         return None
-    if subject not in voca.templates:
-        raise InputError(f"{voca.folder / 'templates.pkl'}: no template of {subject}; take both from the same download")
-    template = np.asarray(voca.templates[subject], dtype=float)
-    if template.shape != voca.verts.shape[1:]:
-        raise InputError(f"{voca.folder / 'templates.pkl'}: {subject} is {template.shape}, want "
-                         f"{voca.verts.shape[1:]} as in data_verts.npy; take both from the same download")
+    template = _template(voca, subject)
     origin = template[voca.marks[[0, 16]]].mean(0)
     rng = np.random.default_rng([seed, zlib.crc32(f"{subject}/{sentence}".encode())])
     drawn = {"albedo": int(rng.integers(len(vocaset.PALETTES if look.albedo is None else look.albedo))),
@@ -172,7 +177,8 @@ def project(points: Float[np.ndarray, "*T P 3"], K: Float[np.ndarray, "3 3"],
     return uvw[..., :2] / uvw[..., 2:]
 
 
-def _render(voca: vocaset.Voca, look: vocaset.Look, plan: _Plan, size: int, frames: np.ndarray, masks: np.ndarray, bar) -> None:
+def _render(voca: vocaset.Voca, look: vocaset.Look, plan: _Plan, size: int, frames: np.ndarray, masks: np.ndarray,
+            bar) -> None:
     """Render the take into frames (T, H, W, 3) and masks (T, H, W), one frame in memory at a time."""
     colors, gloss = vocaset.paint_head(plan.template, voca.marks, plan.labels["albedo"])
     if look.albedo is not None:
@@ -234,7 +240,7 @@ def _load_meshes(folder, size, cache_dir, subjects, sentences, seed) -> list[Tak
     if todo:
         total = sum(len(plans[i].rows) for i in todo)
         _check_disk(cache_dir, total, size)
-        with tqdm(total=total, unit="frame", desc="rendering") as bar:
+        with tqdm(total=total, unit="frame", desc="rendering", mininterval=0.5) as bar:
             for i in todo:
                 _write_pair(paths[i], len(plans[i].rows), size,
                             lambda frames, masks: _render(voca, look, plans[i], size, frames, masks, bar))
@@ -246,7 +252,8 @@ def _mesh_takes(voca: vocaset.Voca, plans: list[_Plan], paths: list[tuple[Path, 
     offsets = [m - plan.template[voca.marks] for m, plan in zip(marks, plans)]
     neutral = {plan.subject: plan.template[voca.marks] for plan in plans}
     every = max(1, sum(map(len, offsets)) // 4000)  # enough frames for a basis of 16
-    basis = tracking.pca_model(np.stack(list(neutral.values())), np.concatenate(offsets)[::every], EXPRESSIONS).exp_basis
+    some = np.concatenate(offsets)[::every]
+    basis = tracking.pca_model(np.stack(list(neutral.values())), some, EXPRESSIONS).exp_basis
     K, distance = mesh.default_camera(size)
     background = np.broadcast_to(np.round(np.array(BACKDROP) * 255).astype(np.uint8), (size, size, 3)).copy()
     takes = []
@@ -260,14 +267,6 @@ def _mesh_takes(voca: vocaset.Voca, plans: list[_Plan], paths: list[tuple[Path, 
 
 
 # ---------------------------------------------------------------------------------------------- a clip
-
-def _clip_landmarks(path: Path, n_frames: int) -> np.ndarray:
-    landmarks = tracking.load_landmarks(path)
-    if len(landmarks) != n_frames:
-        raise InputError(f"{path}: has {n_frames} frames, its landmark file {len(landmarks)} rows; make it again: "
-                         f"python tracking.py {path} --detect")
-    return landmarks
-
 
 def crop_box(landmarks: Float[np.ndarray, "T 68 2"], width: int, height: int) -> tuple[int, int, int]:
     """One square (left, top, side) in whole pixels around the head in all frames, inside the image.
@@ -320,10 +319,10 @@ def _load_clip(path: Path, size: int, cache_dir: Path) -> Take:
     info = video_info(path)
     if not info.has_audio:
         raise InputError(f"{path}: has no sound; give a clip in which the person can be heard")
-    landmarks = _clip_landmarks(path, info.frames)
+    landmarks = tracking.load_landmarks(path, info.frames)
     wave = read_audio(path)
     check_audio_length(wave, info.fps, path)
-    track = tracking.track(landmarks, (info.width, info.height), info.fps, toyset.landmark_model())
+    track = tracking.track(landmarks, (info.width, info.height), info.fps)
     step = 2 if info.fps > MAX_FPS else 1
     ids = np.flatnonzero(np.isfinite(landmarks).all((1, 2)))
     ids = ids[ids % step == 0]
@@ -343,7 +342,7 @@ def _load_clip(path: Path, size: int, cache_dir: Path) -> Take:
 def _cut_clip(path: Path, ids: np.ndarray, box: tuple[int, int, int], marks: np.ndarray, frames, masks) -> None:
     """Crop and scale the frames ids of the video into frames, and draw their face masks."""
     row = {int(i): t for t, i in enumerate(ids)}
-    for i, image in enumerate(tqdm(read_frames(path), unit="frame", desc="cropping")):
+    for i, image in enumerate(tqdm(read_frames(path), unit="frame", desc="cropping", mininterval=0.5)):
         if i in row:
             frames[row[i]] = _shrink(image, box, frames.shape[1])
             masks[row[i]] = np.round(255 * tracking.soft_face_mask(marks[row[i]], frames.shape[1]))
@@ -352,10 +351,10 @@ def _cut_clip(path: Path, ids: np.ndarray, box: tuple[int, int, int], marks: np.
 # ---------------------------------------------------------------------------------------------- crops
 
 STABLE = [36, 39, 42, 45, 27, 28, 29, 30, 33]  # eye corners, nose bridge and base: speech does not move them
-CANONICAL = np.array([[0.24, 0.40], [0.41, 0.40], [0.59, 0.40], [0.76, 0.40], [0.5, 0.40], [0.5, 0.46], [0.5, 0.52],
-                      [0.5, 0.58], [0.5, 0.64]])  # where they go in the unit square of a whole-face crop
+CANONICAL = np.array([[0.27, 0.38], [0.42, 0.38], [0.58, 0.38], [0.73, 0.38], [0.5, 0.38], [0.5, 0.435], [0.5, 0.49],
+                      [0.5, 0.545], [0.5, 0.61]])  # where they go in the unit square of a whole-face crop
 MOUTH_SIDE = 0.42     # of that square: the mouth crop
-MOUTH_TOP = 0.67      # of that square's height: the mouth is below, nose and eyes are above
+MOUTH_TOP = 0.64      # of that square's height: the mouth is below, nose and eyes are above
 
 
 def similarity(source: Float[np.ndarray, "T P 2"], target: Float[np.ndarray, "P 2"]) -> Float[np.ndarray, "T 2 3"]:
@@ -390,7 +389,7 @@ def stable_crop(frames: UInt8[np.ndarray, "T H W 3"], landmarks: Float[np.ndarra
 
 def mouth_crop(frames: UInt8[np.ndarray, "T H W 3"], landmarks: Float[np.ndarray, "T 68 2"],
                out: int) -> UInt8[np.ndarray, "T {out} {out} 3"]:
-    """As stable_crop, a square around the clip's mean mouth: for E_lip (Eq. 8). One square a clip, so lip motion stays."""
+    """As stable_crop, but one square around the mean mouth of all frames given (for E_lip), so that lip motion stays."""
     moves = similarity(landmarks[:, STABLE], CANONICAL * (out / MOUTH_SIDE))
     lips = np.einsum("tij,tpj->tpi", moves[:, :, :2], landmarks[:, 48:]) + moves[:, None, :, 2]
     moves[:, :, 2] += out / 2 - lips.mean((0, 1))

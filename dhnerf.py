@@ -33,6 +33,14 @@ def positional_encoding(x: Float[Tensor, "*batch 3"], n_freq: int) -> Float[Tens
     return torch.cat([x, angles.sin(), angles.cos()], -1)
 
 
+def keep_variance(layers: list[nn.Module], slope: float) -> None:
+    """He initialisation for layers before a (leaky) ReLU. PyTorch's default shrinks the signal at each of them, by about
+    2.4 times: after five layers all points of space look alike, and for a long time only the mean colour is learnt."""
+    for layer in layers:
+        nn.init.kaiming_normal_(layer.weight, a=slope)
+        nn.init.zeros_(layer.bias)
+
+
 class Field(nn.Module):
     """The conditional MLP of Eq. 1, split where the paper's conditions split: geometry, then appearance.
 
@@ -44,7 +52,10 @@ class Field(nn.Module):
         super().__init__()
         width, self.n_freq, self.radius = cfg.width, cfg.n_freq_x, cfg.radius
         self.n_freq_view, self.use_lip = cfg.n_freq_v, cfg.sync
-        d_x, d_v = 3 + 6 * cfg.n_freq_x, 3 + 6 * cfg.n_freq_v
+        d_x, d_v = 3 + 6 * cfg.n_freq_x + 3 * cfg.plane_channels, 3 + 6 * cfg.n_freq_v
+        self.planes = None
+        if cfg.plane_channels:  # see `encode`
+            self.planes = nn.Parameter(0.3 * torch.randn(3, cfg.plane_channels, cfg.plane_size, cfg.plane_size))
         d_geometry = cfg.d_id + cfg.d_ex + (cfg.d_lip if cfg.sync else 0)
         self.skip = cfg.depth // 2  # x and the codes enter a second time here, as in NeRF
         entries = (0, self.skip)
@@ -56,6 +67,7 @@ class Field(nn.Module):
         self.appearance_codes = nn.Linear(cfg.d_al + cfg.d_ill, cfg.width_appearance, bias=False)
         self.appearance_view = nn.Linear(d_v, cfg.width_appearance, bias=False)
         self.to_feature = nn.Linear(cfg.width_appearance, cfg.d_feature)  # applied after compositing
+        keep_variance([*self.hidden, self.appearance_x], 0.0)
 
     def condition(self, codes: dict[str, Tensor], f_lip: Tensor | None) -> dict[str, Tensor]:
         """Biases of the layers that codes enter, (B, 1, 1, width), once a frame. codes: {"id": (B, d_id), ...}."""
@@ -69,11 +81,24 @@ class Field(nn.Module):
         biases["appearance"] = self.appearance_codes(torch.cat([c["al"], c["ill"]], -1))[:, None, None]
         return biases
 
+    def encode(self, x: Float[Tensor, "B R S 3"]) -> Float[Tensor, "B R S C"]:
+        """What the MLP sees of a position x in [-1, 1]^3: NeRF's sines and cosines, in `small` also learnt features.
+
+        The learnt ones are three planes (xy, xz, yz) of feature vectors, read bilinearly, as in EG3D. They are not in the
+        paper: a laptop's few thousand iterations are too few for sines alone, see the README for the measured difference.
+        """
+        encoded = positional_encoding(x, self.n_freq)
+        if self.planes is None:
+            return encoded
+        flat = x.reshape(1, -1, 1, 3)  # (1, N, 1, 3)
+        at = torch.cat([flat[..., [0, 1]], flat[..., [0, 2]], flat[..., [1, 2]]])  # (3, N, 1, 2)
+        learnt = F.grid_sample(self.planes, at, align_corners=False)[..., 0]  # (3, C, N)
+        return torch.cat([encoded, learnt.flatten(0, 1).T.view(*x.shape[:-1], -1)], -1)
+
     def geometry(self, points: Float[Tensor, "B R S 3"], condition: dict[str, Tensor]
                  ) -> tuple[Float[Tensor, "B R S"], Float[Tensor, "B R S W"]]:
         """sigma (1/dm) and the hidden layer it is read from. Depends on x, C_id, C_ex and F_lip only."""
-        x = positional_encoding(points / self.radius, self.n_freq)
-        h = x
+        h = x = self.encode(points / self.radius)
         for i, layer in enumerate(self.hidden):
             h = layer(h)
             if str(i) in condition:
@@ -108,6 +133,7 @@ class NeuralRenderer(nn.Module):
         self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths, widths[1:]))
         self.to_rgba = nn.ModuleList(nn.Conv2d(w, 4, 1 if i < stages else 3, padding=0 if i < stages else 1)
                                      for i, w in enumerate(widths))
+        keep_variance([self.first, *self.convs], 0.2)
 
     def forward(self, M: Float[Tensor, "B C h w"], opacity: Float[Tensor, "B 1 h w"]
                 ) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B 1 H W"]]:

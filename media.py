@@ -76,7 +76,7 @@ def _opened(path: str | Path) -> Iterator[av.container.InputContainer]:
     """Open a media file and turn every way it can be unreadable into one InputError."""
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: " + ("is a folder; give a file" if path.is_dir() else "no such file; check the path"))
+        raise InputError(f"{path}: {'is a folder; give a file' if path.is_dir() else 'no such file; check the path'}")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: is empty (0 bytes); give a sound or video file")
     try:
@@ -146,7 +146,7 @@ def _decode_sound(container, stream) -> tuple[list[np.ndarray], int, float]:
 
 
 def read_audio(path: str | Path) -> Float[np.ndarray, " N"]:
-    """Sound of a file -> (N,) float32 mono, 16 kHz, in [-1, 1]. Sample 0 is the moment of the first video frame, if any.
+    """Sound of a file -> (N,) float32 mono, 16 kHz, in [-1, 1]. Sample 0 is the time of the first picture, if any.
 
     Channels are averaged. Raises InputError: missing, empty or damaged file, no sound in it. Silence is fine.
     """
@@ -166,7 +166,7 @@ def read_audio(path: str | Path) -> Float[np.ndarray, " N"]:
         raise InputError(f"{path}: {error}; convert it to 16-bit WAV first") from error
 
 
-def check_audio_length(wave: Float[np.ndarray, " N"], fps: float, path: str | Path) -> None:
+def check_audio_length(wave: Float[np.ndarray, " N"], fps: float | int, path: str | Path) -> None:
     """Raise InputError when 16 kHz sound does not last one video frame: nothing could be animated from it."""
     if len(wave) < SAMPLE_RATE / fps:
         raise InputError(f"{path}: {len(wave) / SAMPLE_RATE:.3f} s of sound is shorter than one video frame "
@@ -175,7 +175,7 @@ def check_audio_length(wave: Float[np.ndarray, " N"], fps: float, path: str | Pa
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What video_info finds: frames per second, number of frames, size as displayed in pixels, whether there is sound."""
+    """What video_info finds: frames per second, their number, size in pixels as displayed, whether there is sound."""
     fps: float
     frames: int
     width: int
@@ -224,7 +224,7 @@ def read_frames(path: str | Path) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
 
 # ---------------------------------------------------------------------------------------------- writing
 
-def exact_fps(fps: float) -> Fraction:
+def exact_fps(fps: float | int) -> Fraction:
     """Frame rate as the fraction that was meant: 29.97 -> 30000/1001, 23.976 -> 24000/1001, 25 -> 25, 12.5 -> 25/2."""
     for nominal in (24, 30, 48, 60, 120):
         if abs(fps - nominal / 1.001) < 0.005:
@@ -280,7 +280,7 @@ def _encode(container, frames: Iterator[np.ndarray], rate: Fraction, wave: np.nd
         container.mux(sound.encode(None))
 
 
-def write_video(path: str | Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps: float,
+def write_video(path: str | Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps: float | int,
                 wave: Float[np.ndarray, " N"] | None = None, wave_rate: int = SAMPLE_RATE) -> None:
     """Write frames (H, W, 3) uint8 RGB and mono sound in [-1, 1] as .mp4: H.264 yuv420p, AAC, tagged as synthetic.
 

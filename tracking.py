@@ -16,8 +16,6 @@ Commands: `python tracking.py clip.mp4` (overlay video and report), `python trac
 Read next: data.py (turns a clip into a Take), then dhnerf.py (uses P_cam and F_exp).
 """
 import argparse
-import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,11 +26,18 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.transform import Rotation
 from scipy.special import erfc
 
-from media import InputError, read_frames, replacing, run_cli, video_info, write_video
+from media import InputError, VideoInfo, read_audio, read_frames, replacing, run_cli, video_info, write_video
 
-EYE_DISTANCE = 0.9           # dm between landmarks 36 and 45 of the neutral face: fixes the scale, which no image shows
-FOCAL_IN_WIDTHS = 2.0        # focal length / image width
-FLIP = np.diag([1.0, -1.0, -1.0])   # head axes (y up, z to the viewer) to OpenCV axes (y down, z forward)
+EYE_DISTANCE = 0.9     # dm between landmarks 36 and 45 of the neutral face: the scale, which no image shows
+# Focal length / image width, fixed: a face is so flat that the error of fit hardly depends on it (on a real clip it is
+# least at 2 to 3, and 1 % more at 1.5 or 5), and what is wrong in it the depth of the shape takes up.
+FOCAL_IN_WIDTHS = 2.0
+FLIP = np.diag([1.0, -1.0, -1.0])                     # y up, z to the viewer <-> OpenCV's y down, z forward
+FREE_SHAPE = 0.08                                    # dm, expected offset of this person from the linear face
+POSE_ACCELERATION = np.array([6.0] * 3 + [3.0] * 3)   # rad/s^2, dm/s^2: one standard deviation of a head in speech
+EXPRESSION_ACCELERATION = 200.0                       # the same of a coefficient, 1/s^2: a blink takes 0.1 s
+LONGEST_ADJUSTMENT = 300                              # frames in pass 1
+FOREHEAD = 0.67                                      # height above the brows / height from nose base to brows
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Track:
     valid: Bool[np.ndarray, "T"]               # False: no landmarks; pose and f_exp are then interpolated
 
 
-# ---- the linear face --------------------------------------------------------------------------------------------
+# ---- the linear face ---------------------------------------------------------------------------------------
 def principal_directions(rows, n):
     """The n leading principal directions of rows (N, 68, 3) about 0, each scaled to one standard deviation."""
     _, s, vt = np.linalg.svd(rows.reshape(len(rows), -1), full_matrices=False)
@@ -86,7 +91,7 @@ def expression_coefficients(exp_basis: Float[np.ndarray, "E 68 3"],
     return np.linalg.lstsq(basis.T, offsets68.reshape(len(offsets68), -1).T, rcond=None)[0].T
 
 
-# ---- the camera and its derivatives -----------------------------------------------------------------------------
+# ---- the camera and its derivatives ------------------------------------------------------------------------
 # A frame's unknowns are one row q = [rotation vector w (3), position u (3), f_exp (E)]. A head point X lies at
 # P = R(w) X + u in camera axes turned to y up, z to the viewer, so w = 0 looks into the camera and u = (0, 0, -d).
 def project(P, K):
@@ -107,7 +112,7 @@ def linearise(q, shape, basis, K):
     R = Rotation.from_rotvec(q[:, :3]).as_matrix()                                          # (T, 3, 3)
     turned = (shape + np.tensordot(q[:, 6:], basis, 1)) @ R.transpose(0, 2, 1)              # (T, 68, 3)
     P = turned + q[:, None, 3:6]
-    scale = K[0, 0] / -P[..., 2]                                                            # px per dm, (T, 68)
+    scale = K[0, 0] / -P[..., 2]                                                          # px per dm, (T, 68)
     d_P = np.zeros(P.shape[:2] + (2, 3))
     d_P[..., 0, 0], d_P[..., 1, 1] = scale, -scale
     d_P[..., 2] = (project(P, K) - K[:2, 2]) / -P[..., 2:]
@@ -117,23 +122,26 @@ def linearise(q, shape, basis, K):
     return project(P, K), d_q, d_P @ R[:, None]
 
 
-# ---- the two passes ---------------------------------------------------------------------------------------------
+# ---- the two passes ----------------------------------------------------------------------------------------
 def point_sigma():
     """Expected landmark error (68,), as a fraction of the outer-eye distance.
 
-    Points that the skull carries (eye corners, nose) decide the pose; lips, lids and brows move by themselves, and a
-    detector's jaw points slide along the contour when the head turns.
+    Points that the skull carries (nose bridge, eye corners, then the ends of the jaw line) decide the pose. Chin and
+    lower lip count least: what the expression basis cannot say about an opening mouth must not nod the head.
     """
-    sigma = np.full(68, 0.03)
-    sigma[0:17], sigma[17:27] = 0.06, 0.04                        # jaw; brows
-    sigma[27:36] = sigma[[36, 39, 42, 45]] = 0.01                 # nose; eye corners
+    sigma = np.full(68, 0.03)                                     # ends of the jaw line, brows, upper lip
+    sigma[4:13] = 0.12                                            # chin
+    sigma[29:36], sigma[36:48] = 0.02, 0.015                      # lower nose, which a smile widens; lids
+    sigma[[27, 28, 36, 39, 42, 45]] = 0.01                        # nose bridge, eye corners
+    sigma[np.r_[55:60, 65:68]] = 0.06                             # lower lip
     return sigma
 
 
 def robust_weights(error, sigma):
-    """(T, 68) weights of Cauchy's loss for errors (T, 68, 2) px, sigma (68,) px: an outlier's pull goes to 0."""
+    """(T, 68) weights, Cauchy's, of errors (T, 68, 2) px with sigma (68,) px: the pull of an outlier goes to 0."""
     r2 = (error ** 2).sum(-1) / sigma ** 2
-    return 1 / (sigma ** 2 * (1 + r2 / 9))                        # half weight at 3 sigma
+    spread = np.maximum(np.median(r2, axis=1, keepdims=True), 1)  # a frame that fits badly is not all outliers
+    return 1 / (sigma ** 2 * (1 + r2 / (9 * spread)))             # half weight at 3 sigma
 
 
 def initial_pose(landmarks, mean, K):
@@ -167,11 +175,25 @@ def normal_equations(landmarks, q, shape, basis, K, sigma):
     return rows @ d_q.reshape(T, 136, n), (rows @ error.reshape(T, 136, 1))[..., 0], H_qs, H_ss.reshape(204, 204), g_s
 
 
-def adjust_shape(landmarks, q, mean, shape, basis, shape_precision, K, sigma, steps=12):
+def shape_precision(model):
+    """Inverse covariance (204, 204) of a person's neutral shape: identity basis plus a free offset a point.
+
+    An image does not show the size of the face, and a small face has small deviations: left free, the prior would
+    shrink it, and keep its depth. So the size of the mean is held, by a stiff spring.
+    """
+    id_rows = model.id_basis.reshape(-1, 204)
+    size = (model.mean - model.mean.mean(0)).ravel()
+    spring = np.outer(size, size) / (size @ size) * 1e8
+    return np.linalg.inv(id_rows.T @ id_rows + FREE_SHAPE ** 2 * np.eye(204)) + spring
+
+
+def adjust_shape(landmarks, q, model, K, sigma, steps=12):
     """Pass 1: neutral shape (68, 3) of the clip with the frames' q (T, 6+E), frames independent of each other.
 
-    Prior: shape - mean ~ N(0, shape_precision^-1), f_exp ~ N(0, 1). Each step eliminates the frames.
+    Priors: shape_precision, and f_exp ~ N(0, 1). Each Gauss-Newton step eliminates the frames. Its damping slows the
+    directions that the prior alone decides (turning face and camera together), where full steps may swing.
     """
+    mean, basis, shape, precision = model.mean, model.exp_basis, model.mean, shape_precision(model)
     prior = np.r_[np.zeros(6), np.ones(q.shape[1] - 6)]
     for _ in range(steps):
         H_qq, g_q, H_qs, H_ss, g_s = normal_equations(landmarks, q, shape, basis, K, sigma)
@@ -179,8 +201,8 @@ def adjust_shape(landmarks, q, mean, shape, basis, shape_precision, K, sigma, st
         g_q = g_q - prior * q
         solved = np.linalg.solve(H_qq, np.concatenate([g_q[..., None], H_qs], -1))          # (T, n, 1 + 204)
         reduced = np.tensordot(H_qs, solved, ([0, 1], [0, 1]))                              # (204, 1 + 204)
-        step = np.linalg.solve(H_ss + shape_precision - reduced[:, 1:],
-                               g_s - shape_precision @ (shape - mean).ravel() - reduced[:, 0])
+        step = np.linalg.solve(H_ss + precision + 400 * np.eye(204) - reduced[:, 1:],
+                               g_s - precision @ (shape - mean).ravel() - reduced[:, 0])
         q = q + solved[..., 0] - solved[..., 1:] @ step
         shape = shape + step.reshape(68, 3)
     return shape, q
@@ -209,16 +231,18 @@ def fit_frames(landmarks, valid, q, shape, basis, K, sigma, smoothness, steps=6)
     """Pass 2: all frames, shape fixed. landmarks (T, 68, 2), q (T, n) -> q (T, n).
 
     smoothness (n,) is the precision of the second difference of each unknown from frame to frame. Frames that are
-    not valid have no landmark term: the prior carries the motion across the gap.
+    not valid have no landmark term: the prior carries the motion across the gap, and a light spring to the q given
+    keeps it from running away where the gap is long or at an end of the clip.
     """
     T, n = q.shape
-    bands = second_difference(T)
-    prior = np.r_[np.full(6, 1e-9), np.ones(n - 6)]
+    bands, start = second_difference(T), q
+    prior = np.r_[np.zeros(6), np.ones(n - 6)]
+    spring = np.where(valid, 1e-9, 1e-4)[:, None] * smoothness                              # (T, n)
     for _ in range(steps):
         H, g = np.zeros((T, n, n)), np.zeros((T, n))
         H[valid], g[valid] = normal_equations(landmarks[valid], q[valid], shape, basis, K, sigma)[:2]
-        H += np.diag(prior)
-        g -= prior * q + smoothness * apply_bands(bands, q)
+        H += np.eye(n) * (prior + spring)[:, None]
+        g -= prior * q + spring * (q - start) + smoothness * apply_bands(bands, q)
         ab = np.zeros((2 * n + 1, T, n))                          # lower bands of the (T n, T n) system
         for k in range(n):
             ab[k, :, :n - k] = np.diagonal(H, k, 1, 2)
@@ -226,3 +250,264 @@ def fit_frames(landmarks, valid, q, shape, basis, K, sigma, smoothness, steps=6)
             ab[k * n] += bands[k][:, None] * smoothness
         q = q + solveh_banded(ab.reshape(2 * n + 1, T * n), g.ravel(), lower=True).reshape(T, n)
     return q
+
+
+
+def to_head_frame(shape, basis, q, mean):
+    """Turn, scale and move shape and basis into the head frame, and q so that every projection stays the same.
+
+    Origin between landmarks 0 and 16, outer eye corners EYE_DISTANCE apart, turned as the mean face.
+    """
+    still = np.r_[0, 16, 27:48]
+    A = Rotation.align_vectors(mean[still] - mean[still].mean(0), shape[still] - shape[still].mean(0))[0]
+    s, centre = EYE_DISTANCE / np.linalg.norm(shape[36] - shape[45]), (shape[0] + shape[16]) / 2
+    R = Rotation.from_rotvec(q[:, :3])
+    q = np.c_[(R * A.inv()).as_rotvec(), s * (R.apply(centre) + q[:, 3:6]), q[:, 6:]]
+    turn = s * A.as_matrix().T
+    return (shape - centre) @ turn, basis @ turn, q
+
+
+def track(landmarks: Float[np.ndarray, "T 68 2"], image_size: tuple[int, int], fps: float,
+          model: LandmarkModel | None = None) -> Track:
+    """Sec. 3.2: head pose P, its inverse P_cam, and F_exp of one clip.
+
+    landmarks: px, pixel centres at +0.5; a frame with a NaN has no face. image_size: (W, H) px. model: the mean of
+    the stand-in heads by default. Raises ValueError when no frame has landmarks. Linear in T, about 2 ms a frame.
+    """
+    if model is None:
+        from toyset import landmark_model                         # here, because toyset imports this module
+        model = landmark_model()
+    width, height = image_size
+    K = np.array([[FOCAL_IN_WIDTHS * width, 0, width / 2], [0, FOCAL_IN_WIDTHS * width, height / 2], [0, 0, 1]])
+    landmarks, valid = landmarks.astype(np.float64), np.isfinite(landmarks).all((1, 2))
+    rows = np.flatnonzero(valid)
+    if len(rows) == 0:
+        raise ValueError("track: no frame has landmarks")
+    keys = rows[np.unique(np.linspace(0, len(rows) - 1, LONGEST_ADJUSTMENT).round().astype(int))]
+    sigma = point_sigma() * eye_distance(landmarks)
+    q = np.c_[initial_pose(landmarks[keys], model.mean, K), np.zeros((len(keys), len(model.exp_basis)))]
+    shape, q = adjust_shape(landmarks[keys], q, model, K, sigma)
+    shape, basis, q = to_head_frame(shape, model.exp_basis, q, model.mean)
+    q = np.stack([np.interp(np.arange(len(landmarks)), keys, column) for column in q.T], 1)  # (T, 6+E)
+    acceleration = np.r_[POSE_ACCELERATION, np.full(len(basis), EXPRESSION_ACCELERATION)] / fps ** 2
+    q = fit_frames(landmarks, valid, q, shape, basis, K, sigma, acceleration ** -2)
+    residual = np.linalg.norm(linearise(q, shape, basis, K)[0] - landmarks, axis=-1).mean(1)  # NaN where not valid
+    return Track(K, camera_to_head(q), q[:, 6:], shape, basis, residual, valid)
+
+
+def eye_distance(landmarks):
+    """Mean px between the outer eye corners of landmarks (T, 68, 2), NaN frames left out."""
+    return float(np.nanmean(np.linalg.norm(landmarks[:, 36] - landmarks[:, 45], axis=-1)))
+
+
+def camera_to_head(q):
+    """P_cam (T, 4, 4): the inverse of X_cam = FLIP (R(w) X_head + u), Sec. 3.2."""
+    out = np.tile(np.eye(4), (len(q), 1, 1))
+    R_inverse = Rotation.from_rotvec(q[:, :3]).as_matrix().transpose(0, 2, 1)
+    out[:, :3, :3] = R_inverse @ FLIP
+    out[:, :3, 3] = -(R_inverse @ q[:, 3:6, None])[..., 0]
+    return out
+
+
+# ---- face mask, m(.) of Eq. 5 ------------------------------------------------------------------------------
+def face_outline(landmarks: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "N 2"]:
+    """Corners (px) of the convex outline of the face: landmarks, and a forehead, which has none, above the brows.
+
+    The forehead's height follows the drawing rule of equal thirds: hairline to brow is about brow to nose base;
+    we stop at two thirds of that, below the hair.
+    """
+    brows = landmarks[17:27]
+    lift = FOREHEAD * (brows.mean(0) - landmarks[33])                                     # nose base to brows
+    arch = 0.6 + 0.4 * np.sin(np.linspace(0, np.pi, 10))[:, None]                      # highest in the middle
+    points = np.concatenate([landmarks, brows + arch * lift])
+    return points[ConvexHull(points).vertices]
+
+
+def soft_face_mask(landmarks: Float[np.ndarray, "68 2"], size: int) -> Float[np.ndarray, "H W"]:
+    """m(.) of Eq. 5: (size, size) float32, 1 in the face with the forehead, 0 outside, 0.5 on the outline.
+
+    landmarks: px of that image, pixel centres at +0.5. The edge is a Gaussian step of 1.5 % of the face height.
+    """
+    outline = face_outline(landmarks.astype(np.float64))
+    edges = ConvexHull(outline).equations                         # (N, 3): outward unit normal, offset
+    centres = np.arange(size) + 0.5
+    outside = np.full((size, size), -np.inf)                      # signed distance to the outline, px
+    for nx, ny, offset in edges:
+        np.maximum(outside, nx * centres + ny * centres[:, None] + offset, out=outside)
+    blur = 0.015 * np.ptp(outline[:, 1])
+    return (0.5 * erfc(outside / (blur * np.sqrt(2)))).astype(np.float32)
+
+
+# ---- landmark files ----------------------------------------------------------------------------------------
+def load_landmarks(clip_path: str | Path, n_frames: int | None = None) -> Float[np.ndarray, "T 68 2"]:
+    """Landmarks (T, 68, 2) px of CLIP.mp4, from CLIP.landmarks.npy or the folder CLIP.lms beside it; NaN: no face.
+
+    Raises InputError when there is neither, the file is damaged or of another shape, T is not n_frames (when given),
+    or no frame has landmarks.
+    """
+    clip = Path(clip_path)
+    path, folder = clip.with_name(clip.stem + ".landmarks.npy"), clip.with_name(clip.stem + ".lms")
+    make = f"make it again: python tracking.py {clip} --detect --force"
+    if path.is_file():
+        landmarks = _read_npy(path, make)
+    elif folder.is_dir():
+        path, landmarks = folder, _read_lms(folder, n_frames)
+    else:
+        raise InputError(f"{path}: no such landmark file; make it: python tracking.py {clip} --detect")
+    if landmarks.ndim != 3 or landmarks.shape[1:] != (68, 2) or landmarks.dtype.kind not in "fiu":
+        raise InputError(f"{path}: holds {landmarks.dtype} of shape {landmarks.shape}, want (frames, 68, 2) numbers; {make}")
+    if n_frames is not None and len(landmarks) != n_frames:
+        raise InputError(f"{path}: has {len(landmarks)} rows, the clip {n_frames} frames; {make}")
+    landmarks = landmarks.astype(np.float32)
+    landmarks[~np.isfinite(landmarks).all((1, 2))] = np.nan
+    if np.isnan(landmarks).all():
+        raise InputError(f"{path}: no frame has landmarks; {make}")
+    return landmarks
+
+
+def _read_npy(path, make):
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise InputError(f"{path}: truncated or not a .npy file; {make}") from error
+
+
+def _read_lms(folder, n_frames):
+    """NUMBER.lms files of 68 lines 'x y'; NUMBER is the frame, from 0; a frame without a file is NaN."""
+    files = {int(f.stem): f for f in folder.glob("*.lms") if f.stem.isdigit()}
+    if not files:
+        raise InputError(f"{folder}: holds no NUMBER.lms file; give one a frame, numbered from 0")
+    T = n_frames or max(files) + 1
+    landmarks = np.full((T, 68, 2), np.nan)
+    for number, file in files.items():
+        try:
+            row = np.array(file.read_text().split(), dtype=float).reshape(68, 2)
+        except (ValueError, OSError) as error:
+            raise InputError(f"{file}: want 68 lines of two numbers, x y") from error
+        if number >= T:
+            raise InputError(f"{file}: there is no frame {number} in a clip of {T} frames (numbers start at 0)")
+        landmarks[number] = row
+    return landmarks
+
+
+# ---- the detector ------------------------------------------------------------------------------------------
+# MediaPipe's face mesh has 478 points fixed to the skin. These are its points at the 68 iBUG places, in iBUG's order.
+MEDIAPIPE_68 = np.array([
+    162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389,      # jaw, right ear to left
+    71, 63, 105, 66, 107, 336, 296, 334, 293, 301,                                          # brows
+    168, 197, 5, 4, 75, 97, 2, 326, 305,                                              # nose bridge, nose base
+    33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,                              # lids
+    61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181,                                    # lips, outside
+    78, 82, 13, 312, 308, 317, 14, 87])                                                     # lips, inside
+
+
+def detect(clip: str | Path, force: bool = False) -> Float[np.ndarray, "T 68 2"]:
+    """Run MediaPipe's face mesh on each frame of clip and write CLIP.landmarks.npy: (T, 68, 2) float32 px, NaN: no face.
+
+    Raises InputError: no MediaPipe here, the file exists (without force), no face in any frame.
+    """
+    clip = Path(clip)
+    target = clip.with_name(clip.stem + ".landmarks.npy")
+    if target.exists() and not force:
+        raise InputError(f"{target}: exists; add --force to replace it")
+    if not clip.is_file():
+        raise InputError(f"{clip}: no such file; check the path")
+    try:
+        from mediapipe.python.solutions.face_mesh import FaceMesh
+    except ImportError as error:
+        raise InputError(
+            f"{clip}: detecting needs MediaPipe, in an environment of its own; make it: python3.11 -m venv mp && "
+            f"mp/bin/pip install -r requirements-landmarks.txt && mp/bin/python tracking.py {clip} --detect") from error
+    rows = []
+    with FaceMesh(static_image_mode=False, max_num_faces=1, refine_landmarks=True) as mesh:
+        for frame in read_frames(clip):
+            faces = mesh.process(frame).multi_face_landmarks
+            points = np.array([[p.x, p.y] for p in faces[0].landmark]) if faces else np.full((478, 2), np.nan)
+            rows.append(points[MEDIAPIPE_68] * [frame.shape[1], frame.shape[0]])
+    landmarks = np.array(rows, np.float32).reshape(-1, 68, 2)
+    if not np.isfinite(landmarks).any():
+        raise InputError(f"{clip}: no face found in {len(rows)} frames; give a clip of one face, upright and well lit")
+    with replacing(target) as temporary, open(temporary, "wb") as file:
+        np.save(file, landmarks)
+    return landmarks
+
+
+# ---- overlay and report ------------------------------------------------------------------------------------
+def head_pose(cam_to_head: Float[np.ndarray, "T 4 4"]) -> Float[np.ndarray, "T 3"]:
+    """Yaw, pitch, roll of the head in degrees: 0 faces the camera. Yaw > 0 turns the face to the image's right, pitch
+    > 0 turns it down, roll > 0 tilts it anticlockwise in the image."""
+    R = (cam_to_head[:, :3, :3] @ FLIP).transpose(0, 2, 1)                              # head to camera, y up
+    return Rotation.from_matrix(R).as_euler("YXZ", degrees=True)
+
+
+def draw_line(image, a, b, color):
+    """Draw from a to b, px (x, y), into image (H, W, 3) in place; what lies outside is left out."""
+    n = int(np.ceil(np.abs(np.subtract(b, a)).max())) * 2 + 2
+    x, y = np.floor(np.linspace(a, b, n)).astype(int).T
+    inside = (x >= 0) & (y >= 0) & (x < image.shape[1]) & (y < image.shape[0])
+    image[y[inside], x[inside]] = color
+
+
+def overlay(frame, marks, track_: Track, t: int):
+    """Frame t with the detected landmarks (red), the fitted ones (green crosses), the mask's outline and the axes."""
+    image = frame.copy()
+    if not track_.valid[t]:
+        return image
+    head_to_cam = np.linalg.inv(track_.cam_to_head[t])
+    fitted = track_.shape + np.tensordot(track_.f_exp[t], track_.exp_basis, 1)              # (68, 3)
+    axes = track_.shape[30] + np.concatenate([np.zeros((1, 3)), 0.6 * np.eye(3)])   # from the tip of the nose
+    cam = np.concatenate([fitted, axes]) @ head_to_cam[:3, :3].T + head_to_cam[:3, 3]
+    px = project(cam @ FLIP, track_.K)
+    corners = face_outline(marks.astype(np.float64))
+    for a, b in zip(corners, np.roll(corners, 1, axis=0)):
+        draw_line(image, a, b, (255, 255, 0))
+    for end, color in zip(px[69:], ((255, 0, 0), (0, 255, 0), (60, 120, 255))):             # x, y, z
+        draw_line(image, px[68], end, color)
+    for seen, fit in zip(marks, px[:68]):
+        draw_line(image, seen, seen, (255, 0, 0))
+        for arm in ((2, 0), (0, 2)):
+            draw_line(image, fit - arm, fit + arm, (0, 255, 0))
+    return image
+
+
+def report(landmarks, result: Track, info: VideoInfo) -> str:
+    """A few lines on the quality of a track."""
+    error, eye = float(np.nanmean(result.residual)), eye_distance(landmarks)
+    missing = np.flatnonzero(~result.valid)
+    which = f" ({', '.join(map(str, missing[:10]))}{', ...' if len(missing) > 10 else ''})" if len(missing) else ""
+    lines = [f"{len(landmarks)} frames at {info.fps:g} a second, {len(missing)} without landmarks{which}",
+             f"reprojection error {error:.2f} px = {100 * error / eye:.2f} % of the outer-eye distance ({eye:.1f} px)",
+             f"focal length {result.K[0, 0]:.0f} px (fixed at {FOCAL_IN_WIDTHS:g} image widths)"]
+    for name, angle in zip(("yaw", "pitch", "roll"), head_pose(result.cam_to_head[result.valid]).T):
+        lines.append(f"{name:5} {angle.min():6.1f} to {angle.max():5.1f} degrees")
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """See the module's docstring."""
+    parser = argparse.ArgumentParser(description="Head pose and expression of a clip from its 68 landmarks (Sec. 3.2).")
+    parser.add_argument("clip", type=Path, help="video; CLIP.landmarks.npy or CLIP.lms/ lies beside it")
+    parser.add_argument("--out", type=Path, help="overlay video to write (default: CLIP.tracking.mp4)")
+    parser.add_argument("--detect", action="store_true", help="only make CLIP.landmarks.npy, with MediaPipe")
+    parser.add_argument("--force", action="store_true", help="with --detect: replace an old CLIP.landmarks.npy")
+    args = parser.parse_args(arguments)
+    if args.force and not args.detect or args.out and args.detect:
+        parser.error("--force goes with --detect, --out without it")
+    if args.detect:
+        landmarks = detect(args.clip, args.force)
+        found = np.isfinite(landmarks).all((1, 2)).sum()
+        print(f"wrote {args.clip.stem}.landmarks.npy: a face in {found} of {len(landmarks)} frames")
+        return 0
+    info = video_info(args.clip)
+    landmarks = load_landmarks(args.clip, info.frames)
+    result = track(landmarks, (info.width, info.height), info.fps)
+    print(report(landmarks, result, info))
+    out = args.out or args.clip.with_name(args.clip.stem + ".tracking.mp4")
+    frames = (overlay(frame, landmarks[t], result, t) for t, frame in enumerate(read_frames(args.clip)))
+    write_video(out, frames, info.fps, read_audio(args.clip) if info.has_audio else None)
+    print(f"wrote {out}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_cli(main)

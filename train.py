@@ -171,7 +171,9 @@ class FieldTrainer:
             with torch.no_grad():
                 index = np.array_split(np.arange(len(train)), len(train) // 512 + 1)
                 self.f_lip = torch.cat([e_audio(torch.from_numpy(train.f_a[i]).to(device)) for i in index])
-        self.optimisers = [torch.optim.Adam(self.model.parameters(), lr=cfg.lr),
+        planes = [self.model.field.planes] if self.model.field.planes is not None else []
+        others = [p for p in self.model.parameters() if not any(p is q for q in planes)]
+        self.optimisers = [torch.optim.Adam([{"params": others, "lr": cfg.lr}, {"params": planes, "lr": cfg.lr_planes}]),
                            torch.optim.SparseAdam(list(self.codes.parameters()), lr=cfg.lr_codes)]
 
     def step(self, iteration: int) -> dict[str, Tensor]:
@@ -181,9 +183,10 @@ class FieldTrainer:
         before = rng.choice(self.train.pair_starts, cfg.pairs)
         index = np.concatenate([before, before + 1])  # (B,): frames j-1, then frames j
         terms = self.losses(index, generator)
-        for optimiser, lr in zip(self.optimisers, (cfg.lr, cfg.lr_codes)):
-            for group in optimiser.param_groups:
-                group["lr"] = lr * 0.1 ** (iteration / cfg.iters)
+        decay = 0.1 ** (iteration / cfg.iters)
+        for optimiser, rates in zip(self.optimisers, ((cfg.lr, cfg.lr_planes), (cfg.lr_codes,))):
+            for group, rate in zip(optimiser.param_groups, rates):
+                group["lr"] = rate * decay
             optimiser.zero_grad()
         terms["loss"].backward()
         for optimiser in self.optimisers:

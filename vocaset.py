@@ -32,8 +32,8 @@ VOCA_SPLIT = {  # by subject, as published in VOCA's README
     "val": ["FaceTalk_170811_03275_TA", "FaceTalk_170908_03277_TA"],
     "test": ["FaceTalk_170809_00138_TA", "FaceTalk_170731_00024_TA"]}
 PARTS = ("data_verts.npy", "subj_seq_to_idx.pkl", "raw_audio_fixed.pkl", "templates.pkl")
-ACCEPTED = ("give a folder with data_verts.npy, subj_seq_to_idx.pkl, raw_audio_fixed.pkl, templates.pkl and a .ply with "
-            "the faces (VOCASET: register at voca.is.tue.mpg.de; or write stand-in heads with toyset.py), "
+ACCEPTED = ("give a folder with data_verts.npy, subj_seq_to_idx.pkl, raw_audio_fixed.pkl, templates.pkl and a .ply "
+            "with the faces (VOCASET: register at voca.is.tue.mpg.de; or write stand-in heads with toyset.py), "
             "or a clip NAME.mp4 with NAME.landmarks.npy beside it")
 
 
@@ -64,20 +64,26 @@ def _scalar(dtype: _Plain, raw):
     return np.frombuffer(raw.encode("latin1") if isinstance(raw, str) else raw, dtype.numbers())[0].item()
 
 
+def _frombuffer(raw, dtype: _Plain, shape: tuple, order: str) -> np.ndarray:
+    return np.frombuffer(raw, dtype.numbers()).reshape(shape, order=order)
+
+
 def _encode(text: str, codec: str = "latin1") -> bytes:
     return text.encode({"latin1": "latin1"}[codec])
+
+
+ADMITTED = {("numpy.core.multiarray", "_reconstruct"): _Plain, ("numpy.core.multiarray", "scalar"): _scalar,
+            ("numpy.core.numeric", "_frombuffer"): _frombuffer, ("_codecs", "encode"): _encode,
+            ("numpy", "ndarray"): _Plain, ("numpy", "dtype"): _Plain}
 
 
 class _SafeUnpickler(pickle.Unpickler):
     """Admits plain containers and arrays of numbers. A pickle can name any function of Python; the rest is refused."""
 
     def find_class(self, module, name):
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name in ("_reconstruct", "scalar"):
-            return _scalar if name == "scalar" else _Plain
-        if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
-            return _Plain
-        if (module, name) == ("_codecs", "encode"):
-            return _encode
+        place = (module.replace("numpy._core", "numpy.core"), name)  # NumPy 2 renamed it
+        if place in ADMITTED:
+            return ADMITTED[place]
         raise pickle.UnpicklingError(f"names {module}.{name}, which data never needs")
 
 
@@ -103,7 +109,8 @@ def safe_pickle(path: str | Path) -> dict:
     except pickle.UnpicklingError as error:
         raise InputError(f"{path}: refused, it {error}; get the file from its publisher again") from error
     except Exception as error:  # a damaged pickle can raise anything
-        raise InputError(f"{path}: is damaged ({type(error).__name__}); get the file from its publisher again") from error
+        raise InputError(f"{path}: is damaged ({type(error).__name__}); "
+                         "get the file from its publisher again") from error
 
 
 # ---------------------------------------------------------------------------------------------- the VOCASET folder
@@ -212,17 +219,23 @@ def check_parts(folder: Path) -> None:
         raise InputError(f"{folder}: has no {', '.join(missing)}; {ACCEPTED}")
 
 
+def _nested(tree, depth: int) -> bool:
+    """Whether tree is dicts in dicts, this deep."""
+    return isinstance(tree, dict) and (depth == 1 or all(_nested(branch, depth - 1) for branch in tree.values()))
+
+
 def open_folder(folder: Path) -> Voca:
     verts = _open_verts(folder / "data_verts.npy")
     index, audio, templates = (safe_pickle(folder / f"{name}.pkl")
                                for name in ("subj_seq_to_idx", "raw_audio_fixed", "templates"))
-    for name, tree in (("subj_seq_to_idx", index), ("raw_audio_fixed", audio), ("templates", templates)):
-        if not isinstance(tree, dict) or not tree:
-            raise InputError(f"{folder / name}.pkl: want a dict of subjects; get the file from its publisher again")
-    rows = [row for seqs in index.values() for frames in seqs.values() for row in frames.values()]
+    depths = (("subj_seq_to_idx", index, 3), ("raw_audio_fixed", audio, 3), ("templates", templates, 1))
+    for name, tree, depth in depths:
+        if not tree or not _nested(tree, depth):
+            raise InputError(f"{folder / name}.pkl: is not laid out as VOCASET's; get it from its publisher again")
+    rows = [int(row) for seqs in index.values() for frames in seqs.values() for row in frames.values()]
     if rows and not 0 <= min(rows) <= max(rows) < len(verts):
-        raise InputError(f"{folder}: subj_seq_to_idx.pkl speaks of row {max(rows)}, data_verts.npy has {len(verts)}; "
-                         "take both from the same download")
+        raise InputError(f"{folder}: subj_seq_to_idx.pkl speaks of rows {min(rows)} to {max(rows)}, "
+                         f"data_verts.npy has {len(verts)}; take both from the same download")
     files = sorted(p for p in folder.iterdir() if p.is_file())
     key = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
     return Voca(folder, verts, index, audio, templates, _find_faces(folder, verts.shape[1]),
@@ -283,7 +296,7 @@ def _near_line(points: np.ndarray, line: np.ndarray, radius: float) -> np.ndarra
 
 
 def _is_hair(v: np.ndarray, m: np.ndarray) -> np.ndarray:
-    """Above a hair line that runs from over the forehead, over the ears, down to the nape; v (V, 3), marks m (68, 3)."""
+    """Above a hair line from over the forehead, over the ears, down to the nape; v (V, 3), landmarks m (68, 3)."""
     brow, mouth, ear = m[17:27, 1].mean(), m[48:68, 1].mean(), m[[0, 16], 2].mean()
     face = brow - m[33, 1]  # brows to the base of the nose: the forehead is about as high
     at_z = [ear - 0.75, ear - 0.45, ear - 0.1, m[[17, 26], 2].mean(), m[27, 2]]

@@ -27,8 +27,8 @@ LANDMARKS_XY = [  # iBUG 68 in front view, dm
     (0.25, 0.19), (0.36, 0.19), (0.44, 0.12), (0.36, 0.06), (0.25, 0.06),
     (-0.26, -0.532), (-0.17, -0.482), (-0.07, -0.452), (0.0, -0.467), (0.07, -0.452), (0.17, -0.482),
     (0.26, -0.532), (0.17, -0.592), (0.08, -0.627), (0.0, -0.632), (-0.08, -0.627), (-0.17, -0.592),
-    (-0.22, -0.532), (-0.09, -0.519), (0.0, -0.522), (0.09, -0.519), (0.22, -0.532), (0.09, -0.545), (0.0,
-    -0.542), (-0.09, -0.545)]
+    (-0.22, -0.532), (-0.09, -0.519), (0.0, -0.522), (0.09, -0.519), (0.22, -0.532), (0.09, -0.545),
+    (0.0, -0.542), (-0.09, -0.545)]
 
 
 def sphere(columns: int, rows: np.ndarray, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -117,12 +117,12 @@ def snap_landmarks(points: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, n
 
 
 def open_jaw(points: np.ndarray, amount: float) -> np.ndarray:
-    """Lower lip and chin go down by up to 0.3 dm; upper lip and eyes stay."""
+    """Lower lip and chin go down by up to 0.22 dm; upper lip and eyes stay."""
     x, y, z = points.T
     below = (y < LIP_Y - 1e-9) & (z > 0)
     side = np.exp(-((x / (0.24 + 0.5 * np.clip(LIP_Y - y, 0, 1))) ** 4))
     moved = points.copy()
-    moved[:, 1] -= 0.3 * amount * below * side
+    moved[:, 1] -= 0.22 * amount * below * side
     return moved
 
 
@@ -180,14 +180,14 @@ def make_voca(folder: Path, subjects: int = 2, sentences: int = 2, seconds: floa
     rows, index, sound, templates, openings = [], {}, {}, {}, {}
     for s in range(subjects):
         name = f"FaceTalk_fixture_{s + 1:02d}_TA"
-        shape = base * rng.uniform(0.92, 1.08, 3)
-        templates[name] = (shape / 10 + [0.002, -0.01, -0.03]).astype(np.float64)
+        width = rng.uniform(0.92, 1.08, 3) / 10  # and dm to metres
+        templates[name] = base * width + [0.002, -0.01, -0.03]
         index[name], sound[name], openings[name] = {}, {}, {}
         for k in range(sentences):
             key = f"sentence{k + 1:02d}"
             opening, wave = speech(seconds, rng)
             index[name][key] = {f: len(rows) + f for f in range(len(opening))}
-            rows += [open_jaw(shape, o) / 10 + [0.002, -0.01, -0.03] for o in opening]
+            rows += [open_jaw(base, o) * width + [0.002, -0.01, -0.03] for o in opening]
             sound[name][key], openings[name][key] = {"audio": wave, "sample_rate": RATE}, opening
     np.save(folder / "data_verts.npy", np.array(rows, np.float32))
     for file, tree in (("subj_seq_to_idx", index), ("raw_audio_fixed", sound), ("templates", templates)):

@@ -1,0 +1,26 @@
+"""conftest.py - set-up for all tests, run before any of the modules is imported.
+
+It puts the repository's root on sys.path, switches the run-time check of the shapes in public signatures on (jaxtyping
+with beartype; in tests only, because it costs time), keeps torch to two threads (to OMP_NUM_THREADS where that is set:
+1 is faster beside other work, as most tensors here are tiny), and keeps every model hub offline.
+"""
+import os
+import sys
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # a test that would download a model fails at once
+os.environ["TRANSFORMERS_OFFLINE"] = "1"
+THREADS = os.environ.setdefault("OMP_NUM_THREADS", "2")  # all three are read when NumPy and torch are loaded
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = THREADS
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT)]
+
+from jaxtyping import install_import_hook  # noqa: E402
+
+CHECKED = sorted(path.stem for path in ROOT.glob("*.py"))  # the flat modules; the tests themselves are not checked
+install_import_hook(CHECKED, "beartype.beartype")
+
+import torch  # noqa: E402
+
+torch.set_num_threads(int(THREADS))

@@ -1,0 +1,370 @@
+"""test_dhnerf.py - Eq. 1, second half: the field and its wiring, the 2D neural renderer, the codes, the extractor.
+
+Oracles: the same networks written out with concatenation and plain convolutions, and exact (in)dependence.
+"""
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from config import PAPER, SMALL
+from dhnerf import CODES, DHNeRF, Field, LatentCodes, LatentExtractor, NeuralRenderer, positional_encoding
+from render import pixel_rays, render_rays, sphere_bounds
+
+TINY = replace(PAPER, size=16, upsample=4, width=24, depth=4, width_appearance=16, d_feature=8, n_freq_x=3, n_freq_v=2,
+               channels_2d=32, n_coarse=6, n_fine=4, d_id=5, d_ex=4, d_al=3, d_ill=6, d_lip=7, crop=32)
+PLANES = replace(TINY, plane_channels=2, plane_size=5, depth=3)
+
+
+def unit(*shape, seed=0):
+    return F.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+
+def some_codes(cfg, B=2, seed=0):
+    return {name: unit(B, cfg.code_size(name), seed=seed + i) for i, name in enumerate(CODES)}
+
+
+def frontal(cfg, B=2):
+    K = torch.tensor([[2.0 * cfg.size, 0, cfg.size / 2], [0, 2.0 * cfg.size, cfg.size / 2], [0, 0, 1]])
+    P = torch.diag(torch.tensor([1.0, -1, -1, 1]))
+    P[2, 3] = 6.0
+    return K.expand(B, 3, 3), P.expand(B, 4, 4)
+
+
+def seeded(kind, cfg=TINY, seed=0):
+    torch.manual_seed(seed)
+    return kind(cfg)
+
+
+def render(model, codes, f_lip, background=None, seed=0):
+    cfg, B = model.cfg, len(codes["id"])
+    background = torch.full((B, 3, cfg.size, cfg.size), 0.5) if background is None else background
+    return model(codes, f_lip, *frontal(cfg, B), background, torch.Generator().manual_seed(seed))
+
+
+# ---------------------------------------------------------------------------------------------------------------- field
+
+@pytest.mark.eq1
+def test_eq1_positional_encoding_scalar_transcription():
+    x = torch.tensor([[0.3, -0.7, 1.0], [0.0, 0.25, -1.0]], dtype=torch.float64)
+    got = positional_encoding(x, 4)
+    for row, p in zip(got.tolist(), x.tolist()):
+        want = p + [math.sin(math.pi * 2**k * v) for k in range(4) for v in p] + \
+            [math.cos(math.pi * 2**k * v) for k in range(4) for v in p]
+        assert len(row) == 3 + 6 * 4 and max(abs(a - b) for a, b in zip(row, want)) < 1e-12, \
+            "NeRF Eq. 4: sin and cos of pi 2^k x, k from 0"
+
+
+def read_plane(plane, a, b):
+    """Bilinear reading of plane (C, s, s) at column a, row b in [-1, 1]; cell centres at +0.5, zero outside."""
+    size = plane.shape[-1]
+    column, row = ((v + 1) / 2 * size - 0.5 for v in (a, b))
+    total = [0.0] * len(plane)
+    for j in (math.floor(column), math.floor(column) + 1):
+        for i in (math.floor(row), math.floor(row) + 1):
+            if 0 <= i < size and 0 <= j < size:
+                weight = (1 - abs(column - j)) * (1 - abs(row - i))
+                total = [t + weight * v for t, v in zip(total, plane[:, i, j].tolist())]
+    return total
+
+
+def encoded_position(field, x, cfg):
+    encoded = positional_encoding(x, cfg.n_freq_x)
+    if not cfg.plane_channels:
+        return encoded
+    learnt = [[value for plane, (a, b) in zip(field.planes, ((0, 1), (0, 2), (1, 2))) for value in read_plane(plane, p[a], p[b])]
+              for p in x.reshape(-1, 3).tolist()]
+    return torch.cat([encoded, torch.tensor(learnt).reshape(*x.shape[:-1], -1)], -1)
+
+
+def concatenating_field(field, x, v, codes, f_lip, cfg):
+    """Eq. 1 as one would write it down first: conditions copied to every sample, and plain Linear layers on [x, c]."""
+    def linear(*pairs):  # a Linear on the concatenation of inputs, its weight the concatenation of weights
+        weight = torch.cat([layer.weight for _, layer in pairs], 1)
+        bias = sum(layer.bias for _, layer in pairs if layer.bias is not None)
+        return F.linear(torch.cat([value for value, _ in pairs], -1), weight, bias)
+
+    S = x.shape[2]
+    every = lambda code: (code * code.shape[-1] ** 0.5)[:, None, None].expand(*x.shape[:3], -1)
+    c_geometry = torch.cat([every(codes["id"]), every(codes["ex"])] + ([every(f_lip)] if cfg.sync else []), -1)
+    c_appearance = torch.cat([every(codes["al"]), every(codes["ill"])], -1)
+    encoded = encoded_position(field, x / cfg.radius, cfg)
+    view = positional_encoding(v, cfg.n_freq_v)[:, :, None].expand(-1, -1, S, -1)
+    h = linear((encoded, field.hidden[0]), (c_geometry, field.codes_in["0"])).relu()
+    for i in range(1, cfg.depth):
+        if i == cfg.depth // 2:
+            h = linear((h, field.hidden[i]), (encoded, field.x_again), (c_geometry, field.codes_in[str(i)])).relu()
+        else:
+            h = field.hidden[i](h).relu()
+    sigma = torch.log(1 + torch.exp(field.density(h)[..., 0] - 1))
+    a = linear((h, field.appearance_x), (view, field.appearance_view), (c_appearance, field.appearance_codes)).relu()
+    return sigma, a
+
+
+@pytest.mark.eq1
+@pytest.mark.parametrize("cfg", [TINY, replace(TINY, sync=False), PLANES], ids=["tiny", "no sync", "planes"])
+def test_eq1_codes_as_biases_equal_concatenation(cfg):
+    sync = cfg.sync
+    field = seeded(Field, cfg)
+    x, v = 1.5 * torch.randn(2, 5, 6, 3), unit(2, 5, 3)
+    codes, f_lip = some_codes(cfg), unit(2, cfg.d_lip, seed=9) if sync else None
+    condition = field.condition(codes, f_lip)
+    sigma, h = field.geometry(x, condition)
+    a = field.appearance(h, v, condition)
+    want_sigma, want_a = concatenating_field(field, x, v, codes, f_lip, cfg)
+    assert torch.allclose(sigma, want_sigma, atol=1e-5), "Eq. 1: W [x, c] and W_x x + W_c c differ in the geometry"
+    assert torch.allclose(a, want_a, atol=1e-5), "Eq. 1: W [x, c] and W_x x + W_c c differ in the appearance"
+    assert (sigma > 0).all(), "a density is positive"
+
+
+@pytest.mark.eq1
+@pytest.mark.parametrize("changed", ["al", "ill", "v", "id", "ex", "lip"])
+def test_eq1_what_the_surface_depends_on(changed):
+    """Light, albedo and view must not move the surface by one bit; identity, expression and lips must be able to."""
+    model, codes, f_lip = seeded(DHNeRF), some_codes(TINY), unit(2, TINY.d_lip, seed=20)
+    x, v = torch.randn(2, 5, 6, 3), unit(2, 5, 3)
+    other, other_lip, other_v = dict(codes), f_lip, v
+    if changed == "lip":
+        other_lip = unit(2, TINY.d_lip, seed=30)
+    elif changed == "v":
+        other_v = -v
+    else:
+        other[changed] = unit(2, TINY.code_size(changed), seed=30)
+    results = []
+    for c, lip, view in [(codes, f_lip, v), (other, other_lip, other_v)]:
+        condition = model.field.condition(c, lip)
+        sigma, h = model.field.geometry(x, condition)
+        results.append((sigma, model.field.appearance(h, view, condition)))
+    same = torch.equal(results[0][0], results[1][0])
+    assert same == (changed in ("al", "ill", "v")), f"Eq. 1: sigma {'ignores' if same else 'depends on'} {changed}"
+    assert not torch.allclose(*[r[1] for r in results], atol=1e-4), f"Eq. 1: M ignores {changed}"
+    if changed != "v":
+        opacity = [render(model, c, lip)["opacity_field"] for c, lip in [(codes, f_lip), (other, other_lip)]]
+        assert torch.equal(*opacity) == (changed in ("al", "ill")), f"Eq. 1: rendered opacity and {changed}"
+
+
+@pytest.mark.eq1
+def test_eq1_without_the_sync_module_there_is_no_lip_input():
+    cfg = replace(TINY, sync=False)
+    with_lip, without = seeded(Field), seeded(Field, cfg)
+    assert with_lip.codes_in["0"].in_features - without.codes_in["0"].in_features == TINY.d_lip
+    assert render(seeded(DHNeRF, cfg), some_codes(cfg), None)["image"].isfinite().all()
+
+
+@pytest.mark.eq1
+def test_eq1_each_frame_of_a_batch_is_rendered_with_its_own_codes():
+    model, codes, f_lip = seeded(DHNeRF).eval(), some_codes(TINY, 3), unit(3, TINY.d_lip, seed=20)
+    background = torch.full((3, 3, 16, 16), 0.5)
+    both = model(codes, f_lip, *frontal(TINY, 3), background)["image"]
+    for i in range(3):
+        one = model({n: c[i:i + 1] for n, c in codes.items()}, f_lip[i:i + 1], *frontal(TINY, 1), background[:1])["image"]
+        assert torch.allclose(one[0], both[i], atol=1e-5), f"frame {i} changes with its neighbours in the batch"
+
+
+class LinearBefore:
+    """The same field with its last linear layer applied to every sample, before compositing."""
+
+    def __init__(self, field):
+        self.field, self.geometry = field, field.geometry
+
+    def appearance(self, h, directions, condition):
+        return self.field.to_feature(self.field.appearance(h, directions, condition))
+
+
+@pytest.mark.eq1
+def test_eq1_the_linear_layer_after_compositing_equals_the_one_before():
+    model, codes, f_lip = seeded(DHNeRF), some_codes(TINY), unit(2, TINY.d_lip, seed=20)
+    nn.init.normal_(model.field.to_feature.bias)
+    M = render(model, codes, f_lip, seed=4)["M"]
+    rays = pixel_rays(*frontal(TINY), TINY.size, TINY.upsample)
+    want, _, _ = render_rays(LinearBefore(model.field), model.field.condition(codes, f_lip), *rays, TINY.radius,
+                             TINY.n_coarse, TINY.n_fine, torch.Generator().manual_seed(4))
+    want = want.reshape(2, 4, 4, TINY.d_feature).permute(0, 3, 1, 2)  # rays run row by row
+    assert torch.allclose(M, want, atol=1e-5), "Eq. 1: the bias counts as often as there is head (opacity), or h, w swapped"
+
+
+@pytest.mark.eq1
+@pytest.mark.parametrize("cfg", [SMALL, PAPER], ids=["small", "paper"])
+def test_eq1_opacity_at_the_start_leaves_a_gradient_to_samples_behind(cfg):
+    """Near 0 nothing is seen, near 1 only the first sample learns. Rays through the inner half of the sphere."""
+    means = []
+    for seed in range(6):
+        field = seeded(Field, cfg, seed)
+        origins, directions = pixel_rays(*frontal(cfg, 1), cfg.size, cfg.size // 8)
+        with torch.no_grad():
+            condition = field.condition(some_codes(cfg, 1, seed), unit(1, cfg.d_lip, seed=seed))
+            _, opacity, _ = render_rays(field, condition, origins, directions, cfg.radius, 16, 0)
+        near, far = sphere_bounds(origins, directions, cfg.radius / 2)
+        through = opacity[far > near]
+        assert 0.1 < through.min() and through.max() < 0.99, f"seed {seed}: {through.min():.3f} to {through.max():.3f}"
+        means.append(through.mean().item())
+    assert 0.3 < sum(means) / 6 < 0.9, f"opacity at initialisation {means}, want 0.3 to 0.9 on average"
+
+
+@pytest.mark.eq1
+@pytest.mark.parametrize("cfg", [TINY, PLANES], ids=["tiny", "planes"])
+def test_eq1_gradient_reaches_every_parameter_and_every_code(cfg):
+    model, codes, f_lip = seeded(DHNeRF, cfg), some_codes(TINY), unit(2, TINY.d_lip, seed=20).requires_grad_()
+    codes = {n: c.requires_grad_() for n, c in codes.items()}
+    (render(model, codes, f_lip)["image"] * torch.randn(2, 3, 16, 16)).sum().backward()
+    for name, p in [*model.named_parameters(), *[(f"C_{n}", c) for n, c in codes.items()], ("F_lip", f_lip)]:
+        assert p.grad is not None and p.grad.isfinite().all() and p.grad.abs().max() > 0, f"no gradient reaches {name}"
+    assert all((c.grad.abs().amax(1) > 0).all() for c in codes.values()), "a frame's code got no gradient"
+
+
+@pytest.mark.eq1
+def test_eq1_paper_preset_has_256_channels_and_512_pixels():
+    with torch.device("meta"):  # shapes without numbers
+        model = DHNeRF(PAPER)
+        codes = {name: torch.empty(1, d) for name, d in [("id", 100), ("ex", 79), ("al", 100), ("ill", 27)]}
+        out = model(codes, torch.empty(1, PAPER.d_lip), torch.empty(1, 3, 3), torch.empty(1, 4, 4),
+                    torch.empty(1, 3, 512, 512))
+    assert out["M"].shape == (1, 256, 64, 64), "Sec. 3.2: M has 256 channels"
+    assert out["image"].shape == (1, 3, 512, 512) and out["opacity"].shape == (1, 1, 512, 512)
+
+
+@pytest.mark.eq1
+def test_eq1_pose_enters_through_the_rays_turning_the_camera_with_the_head_changes_nothing():
+    """A camera moved up by one feature pixel sees the same rays one row on, far from the borders of the sampled sphere."""
+    model, codes, f_lip = seeded(DHNeRF), some_codes(TINY, 1), unit(1, TINY.d_lip, seed=20)
+    K, P = frontal(TINY, 1)
+    down = K.clone()
+    down[:, 1, 2] += TINY.upsample  # principal point one feature pixel lower: the picture moves down by one
+    background = torch.full((1, 3, 16, 16), 0.5)
+    a, b = (model(codes, f_lip, k, P, background)["M"] for k in (K, down))
+    assert torch.allclose(a[:, :, :-1], b[:, :, 1:], atol=1e-5) and not torch.allclose(a, b, atol=1e-3)
+
+
+# --------------------------------------------------------------------------------------------------- 2D neural renderer
+
+def plain_renderer(net, M, opacity):
+    """The 2D renderer written out: 1x1 convolution, then bilinear doubling, 3x3 convolution and RGBA skips."""
+    leaky = lambda y: torch.where(y > 0, y, 0.2 * y)
+    double = lambda y: F.interpolate(y, size=(2 * y.shape[2], 2 * y.shape[3]), mode="bilinear", align_corners=False)
+    x = leaky(F.conv2d(M, net.first.weight, net.first.bias))
+    rgba = F.conv2d(x, net.to_rgba[0].weight, net.to_rgba[0].bias)
+    for i, conv in enumerate(net.convs, 1):
+        x = leaky(F.conv2d(double(x), conv.weight, conv.bias, padding=1))
+        head = net.to_rgba[i]
+        rgba = double(rgba) + F.conv2d(x, head.weight, head.bias, padding=head.weight.shape[-1] // 2)
+        opacity = double(opacity)
+    odds = opacity / (1 - opacity) * rgba[:, 3:].exp()
+    return 0.5 + rgba[:, :3], odds / (1 + odds)
+
+
+@pytest.mark.eq1
+@pytest.mark.parametrize("upsample", [2, 4, 8])
+def test_eq1_neural_renderer_written_out(upsample):
+    torch.manual_seed(0)
+    net = NeuralRenderer(8, upsample, 32)
+    for head in net.to_rgba:
+        nn.init.normal_(head.weight, std=0.3)
+        nn.init.normal_(head.bias, std=0.3)
+    M, opacity = torch.randn(2, 8, 4, 4), 0.05 + 0.9 * torch.rand(2, 1, 4, 4)
+    got, want = net(M, opacity), plain_renderer(net, M, opacity)
+    assert got[0].shape == (2, 3, 4 * upsample, 4 * upsample) and got[1].shape == (2, 1, 4 * upsample, 4 * upsample)
+    assert len(net.convs) == math.log2(upsample), "Sec. 3.2: the resolution doubles at each stage"
+    for name, a, b in zip(("RGB", "opacity"), got, want):
+        assert torch.allclose(a, b, atol=1e-4), f"2D renderer: {name} off by {(a - b).abs().max():.3g}. Leaky slope 0.2?"
+
+
+@pytest.mark.eq1
+def test_eq1_neural_renderer_without_weights_is_grey_behind_a_doubled_opacity():
+    net = NeuralRenderer(4, 4, 24)
+    for p in net.parameters():
+        nn.init.zeros_(p)
+    ramp = torch.linspace(0.1, 0.9, 8).expand(1, 1, 8, 8)
+    rgb, opacity = net(torch.randn(1, 4, 8, 8), ramp)
+    assert (rgb == 0.5).all(), "colours start around mid grey"
+    at = (torch.arange(32) + 0.5) / 4 - 0.5  # feature coordinates of image pixel centres
+    want = 0.1 + 0.8 / 7 * at.clamp(0, 7)
+    assert torch.allclose(opacity[0, 0, 5, 4:-4], want[4:-4], atol=1e-5), "opacity: bilinear, no half-pixel shift"
+
+
+@pytest.mark.eq1
+def test_eq1_image_lies_over_the_background_by_its_opacity():
+    model, codes, f_lip = seeded(DHNeRF), some_codes(TINY), unit(2, TINY.d_lip, seed=20)
+    black, white = (torch.full((2, 3, 16, 16), v) for v in (0.0, 1.0))
+    a, b = render(model, codes, f_lip, black), render(model, codes, f_lip, white)
+    assert torch.allclose(b["image"] - a["image"], (1 - a["opacity"]).expand(-1, 3, -1, -1), atol=1e-6)
+    rgb, opacity = model.neural_renderer(a["M"], a["opacity_field"])
+    assert torch.allclose(a["image"], opacity * rgb, atol=1e-6) and torch.equal(opacity, a["opacity"])
+
+
+@pytest.mark.eq1
+def test_eq1_a_camera_that_misses_the_head_shows_the_background():
+    model, codes, f_lip = seeded(DHNeRF), some_codes(TINY, 1), unit(1, TINY.d_lip, seed=20)
+    for head in model.neural_renderer.to_rgba:
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+    K, P = frontal(TINY, 1)
+    away = P.clone()
+    away[:, 0, 3] = 50.0
+    background = torch.rand(1, 3, 16, 16)
+    out = model(codes, f_lip, K, away, background)
+    assert (out["opacity_field"] == 0).all() and (out["M"] == 0).all(), "where there is no head, M is 0, bias included"
+    assert (out["image"] - background).abs().max() < 1e-3
+
+
+# ---------------------------------------------------------------------------------------------------------------- codes
+
+@pytest.fixture
+def references():
+    counts = {"id": 3, "ex": 10, "al": 3, "ill": 3}  # three takes, ten frames
+    return {name: unit(counts[name], TINY.code_size(name), seed=i) for i, name in enumerate(CODES)}
+
+
+@pytest.mark.eq6
+def test_codes_start_at_the_references_and_leave_them_alone(references):
+    codes = LatentCodes(references)
+    take, frame = torch.tensor([0, 2, 2]), torch.tensor([0, 9, 4])
+    c, ref = codes(take, frame)
+    for name in CODES:
+        rows = frame if name == "ex" else take
+        assert torch.equal(c[name], references[name][rows]), f"C_{name} is looked up a {'frame' if name == 'ex' else 'take'}"
+        assert torch.equal(ref[name], references[name][rows])
+    kept = {name: value.clone() for name, value in references.items()}
+    with torch.no_grad():
+        for table in codes.parameters():
+            table.add_(1.0)
+    _, ref = codes(take, frame)
+    for name in CODES:
+        assert torch.equal(references[name], kept[name]), "the caller's tensor was changed"
+        assert torch.equal(ref[name], kept[name][frame if name == "ex" else take]), "a reference moved with its code"
+        assert f"ref_{name}" in codes.state_dict() and f"ref_{name}" not in dict(codes.named_parameters())
+
+
+@pytest.mark.eq6
+def test_sparse_code_gradients_touch_only_the_rows_of_the_step(references):
+    codes = LatentCodes(references)
+    optimiser = torch.optim.SparseAdam(list(codes.parameters()), lr=0.1)
+    c, _ = codes(torch.tensor([1, 1]), torch.tensor([4, 5]))
+    sum((value * torch.randn_like(value)).sum() for value in c.values()).backward()
+    assert all(p.grad.is_sparse for p in codes.parameters())
+    optimiser.step()
+    for name in CODES:
+        moved = (codes.tables[name].weight != references[name]).any(1).nonzero().flatten().tolist()
+        assert moved == ([4, 5] if name == "ex" else [1]), f"C_{name}: rows {moved} moved"
+
+
+def test_extractor_gives_four_unit_codes_of_the_configured_sizes():
+    for cfg in (TINY, SMALL, PAPER):
+        extractor = seeded(LatentExtractor, cfg)
+        crops = torch.rand(2, 3, cfg.crop, cfg.crop)
+        codes = extractor(crops)
+        assert list(codes) == list(CODES)
+        for name, c in codes.items():
+            assert c.shape == (2, cfg.code_size(name))
+            assert torch.allclose(c.norm(dim=1), torch.ones(2), atol=1e-5), f"C_{name} has length {c.norm(dim=1).tolist()}"
+            assert not torch.allclose(c[0], c[1], atol=1e-4), "two pictures, one code"
+
+
+def test_extractor_heads_share_a_trunk_and_nothing_else():
+    extractor = seeded(LatentExtractor)
+    (extractor(torch.rand(2, 3, 32, 32))["ex"] * torch.randn(2, TINY.d_ex)).sum().backward()
+    for name in CODES:
+        assert (extractor.heads[name].weight.grad is not None) == (name == "ex")
+    assert all(p.grad.abs().max() > 0 for p in extractor.trunk.parameters())
