@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
+import mesh
 from audio import AudioEncoder, feature_extractor
 from config import Config
 from dhnerf import CODES, DHNeRF, LatentCodes, LatentExtractor
@@ -121,11 +122,8 @@ def turn_head(cam_to_head: Float[np.ndarray, "T 4 4"], yaw: Float[np.ndarray, "T
 
     The head is fixed and the camera moves, so the camera turns the other way about the head's centre.
     """
-    y, p = np.radians(yaw), np.radians(pitch)
-    zero, one = np.zeros_like(y), np.ones_like(y)
-    turn_y = np.stack([np.cos(y), zero, np.sin(y), zero, one, zero, -np.sin(y), zero, np.cos(y)], -1).reshape(-1, 3, 3)
-    turn_x = np.stack([one, zero, zero, zero, np.cos(p), np.sin(p), zero, -np.sin(p), np.cos(p)], -1).reshape(-1, 3, 3)
-    inverse = (turn_y @ turn_x).transpose(0, 2, 1)
+    rotation = mesh.turn(np.radians(yaw), np.radians(-pitch), np.zeros_like(yaw))  # (T, 3, 3); there, positive is down
+    inverse = rotation.transpose(0, 2, 1)
     turned = cam_to_head.copy()
     turned[:, :3] = inverse @ cam_to_head[:, :3]
     return turned

@@ -15,11 +15,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from data import Take, mouth_crop, stable_crop
+from data import MOUTH_TOP, Take, mouth_crop, stable_crop
 
 FACTORS = ("id", "ex", "al", "ill")
 LABELS = {"id": "id", "al": "albedo", "ill": "light"}  # factor -> key of Take.labels
-MOUTH_TOP = 0.66  # of the height of an aligned head crop: just below the nose base, which data.CANONICAL puts at 0.64
 UPPER_FACE = slice(17, 48)  # brows, nose, eyes: what "expression" means here, as the lips belong to F_lip
 
 

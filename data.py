@@ -271,11 +271,12 @@ def _mesh_takes(voca: vocaset.Voca, plans: list[_Plan], paths: list[tuple[Path, 
 def crop_box(landmarks: Float[np.ndarray, "T 68 2"], width: int, height: int) -> tuple[int, int, int]:
     """One square (left, top, side) in whole pixels around the head in all frames, inside the image.
 
-    The landmarks end at the brows: as much again above them holds forehead and hair.
+    The landmarks end at the brows; forehead and most of the hair lie above. A wider square would spend the few rays
+    of a small image on the background.
     """
     face = np.nanmax(np.ptp(landmarks[..., 1], axis=1))  # brows to chin, px
-    low = np.nanmin(landmarks, axis=(0, 1)) - face * np.array([0.35, 0.75])
-    high = np.nanmax(landmarks, axis=(0, 1)) + face * np.array([0.35, 0.25])
+    low = np.nanmin(landmarks, axis=(0, 1)) - face * np.array([0.2, 0.4])
+    high = np.nanmax(landmarks, axis=(0, 1)) + face * np.array([0.2, 0.12])
     side = int(min(np.ceil((high - low).max()), width, height))
     left, top = np.round((low + high) / 2 - side / 2).astype(int)
     return int(np.clip(left, 0, width - side)), int(np.clip(top, 0, height - side)), side

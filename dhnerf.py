@@ -217,7 +217,7 @@ class LatentExtractor(nn.Module):
     def __init__(self, cfg: Config):
         super().__init__()
         layers, channels = [], 3
-        for width in (32, 48, 64, 96):
+        for width in (16, 32, 48, 64):
             layers += [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
             channels = width
         self.trunk = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * (cfg.crop // 16) ** 2, 192), nn.LeakyReLU(0.2))

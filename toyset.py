@@ -113,7 +113,7 @@ class Phoneme:
     formants: tuple = (500, 1500, 2500)
     voice: float = 0.0
     noise: float = 0.0
-    band: float = 4000.0
+    band: float | int = 4000.0
     seconds: float = 0.07
     mouth: tuple = (0.12, 0.0, 0.0, 0.0, 0.0)  # jaw, width, pucker, press, tuck
     shut: bool = False  # lips closed (Sec. 3.4: b, p, m)

@@ -1,18 +1,18 @@
 """tracking.py - Sec. 3.2: the head pose P, its inverse P_cam, and the expression F_exp, from 68 landmarks.
 
-The paper tracks with Face2Face [38]: analysis by synthesis, where identity, expression, albedo, light and pose
-of a morphable model are fitted until its rendering equals the frame. We keep the landmark term of that energy and
-drop the photometric one: a bundle adjustment over one clip.
+The paper tracks with Face2Face [38]: analysis by synthesis, where identity, expression, albedo, light and
+pose of a morphable model are fitted until its rendering equals the frame. We keep the landmark term of that
+energy and drop the photometric one: a bundle adjustment over one clip.
   In:   landmarks (T, 68, 2) px, image size (W, H), frames a second, LandmarkModel (mean face and its bases)
   Out:  Track: K (3, 3), cam_to_head (T, 4, 4), f_exp (T, E), refined face shape (68, 3), residual, valid
-The unknowns are one neutral shape a clip (mean + identity basis + a small free offset a point), and a pose and
-expression coefficients a frame. They are found in two passes:
-  1. `adjust_shape`: shape, poses and expressions together on at most 300 frames. Each frame's unknowns are eliminated
-     (Schur complement), so one step solves a 204 x 204 system however many frames there are.
-  2. `fit_frames`: poses and expressions of all frames, shape fixed, with a smoothness prior in time. The prior looks
-     at both neighbours alike, so the result does not lag; one step is one banded solve, linear in T.
+The unknowns are one neutral shape a clip (mean + identity basis + a small free offset a point), and a pose
+and expression coefficients a frame. They are found in two passes:
+  1. `adjust_shape`: shape, poses and expressions together on at most 300 frames. Each frame's unknowns are
+     eliminated (Schur complement), so one step solves a 204 x 204 system however many frames there are.
+  2. `fit_frames`: poses and expressions of all frames, shape fixed, with a smoothness prior in time. The
+     prior looks at both neighbours alike, so the result does not lag; one step is one banded solve.
 soft_face_mask gives the paper's m(.) of Eq. 5.
-Commands: `python tracking.py clip.mp4` (overlay video and report), `python tracking.py clip.mp4 --detect` (landmarks).
+Commands: `python tracking.py clip.mp4` (overlay video, report); with --detect: landmarks by MediaPipe.
 Read next: data.py (turns a clip into a Take), then dhnerf.py (uses P_cam and F_exp).
 """
 import argparse
@@ -29,13 +29,13 @@ from scipy.special import erfc
 from media import InputError, VideoInfo, read_audio, read_frames, replacing, run_cli, video_info, write_video
 
 EYE_DISTANCE = 0.9     # dm between landmarks 36 and 45 of the neutral face: the scale, which no image shows
-# Focal length / image width, fixed: a face is so flat that the error of fit hardly depends on it (on a real clip it is
-# least at 2 to 3, and 1 % more at 1.5 or 5), and what is wrong in it the depth of the shape takes up.
+# Focal length / image width, fixed: a face is so flat that the error of fit hardly depends on it (on a real
+# clip it is least at 2 to 3, and 1 % more at 1.5 or 5), and what is wrong in it the shape's depth takes up.
 FOCAL_IN_WIDTHS = 2.0
 FLIP = np.diag([1.0, -1.0, -1.0])                     # y up, z to the viewer <-> OpenCV's y down, z forward
 FREE_SHAPE = 0.08                                    # dm, expected offset of this person from the linear face
-POSE_ACCELERATION = np.array([6.0] * 3 + [3.0] * 3)   # rad/s^2, dm/s^2: one standard deviation of a head in speech
-EXPRESSION_ACCELERATION = 200.0                       # the same of a coefficient, 1/s^2: a blink takes 0.1 s
+POSE_ACCELERATION = np.array([6.0] * 3 + [3.0] * 3)   # rad/s^2, dm/s^2: 1 sigma of a talking head
+EXPRESSION_ACCELERATION = 200.0                       # 1/s^2, of a coefficient: a blink takes 0.1 s
 LONGEST_ADJUSTMENT = 300                              # frames in pass 1
 FOREHEAD = 0.67                                      # height above the brows / height from nose base to brows
 
@@ -65,7 +65,7 @@ class Track:
 
 # ---- the linear face ---------------------------------------------------------------------------------------
 def principal_directions(rows, n):
-    """The n leading principal directions of rows (N, 68, 3) about 0, each scaled to one standard deviation."""
+    """The n leading principal directions of rows (N, 68, 3) about 0, one standard deviation long each."""
     _, s, vt = np.linalg.svd(rows.reshape(len(rows), -1), full_matrices=False)
     n = min(n, int((s > 1e-9 * max(s[0], 1e-30)).sum()))
     return (vt[:n] * s[:n, None] / np.sqrt(len(rows))).reshape(n, 68, 3)
@@ -75,7 +75,7 @@ def pca_model(templates68: Float[np.ndarray, "S 68 3"], offsets68: Float[np.ndar
               n_exp: int) -> LandmarkModel:
     """The morphable model that the licence-free data give: PCA of neutral faces and of expression offsets.
 
-    templates68: neutral landmarks of S subjects, head frame, dm. offsets68: moving minus neutral landmarks of N frames.
+    templates68: neutral landmarks of S subjects; offsets68: moving minus neutral, N frames; head frame, dm.
     The identity basis keeps every direction (at most S - 1); the expression basis keeps at most n_exp.
     Expression offsets are not centred: f_exp = 0 stays the neutral face. Sec. 3.2.
     """
@@ -92,8 +92,8 @@ def expression_coefficients(exp_basis: Float[np.ndarray, "E 68 3"],
 
 
 # ---- the camera and its derivatives ------------------------------------------------------------------------
-# A frame's unknowns are one row q = [rotation vector w (3), position u (3), f_exp (E)]. A head point X lies at
-# P = R(w) X + u in camera axes turned to y up, z to the viewer, so w = 0 looks into the camera and u = (0, 0, -d).
+# A frame's unknowns are one row q = [rotation vector w (3), position u (3), f_exp (E)]. A head point X lies
+# at P = R(w) X + u in camera axes turned to y up, z to the viewer: frontal is w = 0, u = (0, 0, -d).
 def project(P, K):
     """P (..., 3) dm to pixels (..., 2)."""
     uv = P[..., :2] / -P[..., 2:]
@@ -101,14 +101,14 @@ def project(P, K):
 
 
 def left_jacobian(w):
-    """dR(w) = [J_l(w) dw]_x R(w): turns a change of the rotation vector w (T, 3) into a rotation. (T, 3, 3)"""
+    """J_l (T, 3, 3) of rotation vectors w (T, 3): a change dw turns R(w) by the rotation vector J_l dw."""
     a = np.linalg.norm(w, axis=1)[:, None, None] + 1e-9
     cross = np.cross(w[:, None], -np.eye(3))                      # (T, 3, 3), cross[t] @ v = w_t x v
     return np.eye(3) + (1 - np.cos(a)) / a ** 2 * cross + (a - np.sin(a)) / a ** 3 * cross @ cross
 
 
 def linearise(q, shape, basis, K):
-    """Projected points (T, 68, 2), and their derivatives by q (T, 68, 2, 6+E) and by each shape point (T, 68, 2, 3)."""
+    """Projected points (T, 68, 2); derivatives by q (T, 68, 2, 6+E) and the shape's points (T, 68, 2, 3)."""
     R = Rotation.from_rotvec(q[:, :3]).as_matrix()                                          # (T, 3, 3)
     turned = (shape + np.tensordot(q[:, 6:], basis, 1)) @ R.transpose(0, 2, 1)              # (T, 68, 3)
     P = turned + q[:, None, 3:6]
@@ -116,7 +116,8 @@ def linearise(q, shape, basis, K):
     d_P = np.zeros(P.shape[:2] + (2, 3))
     d_P[..., 0, 0], d_P[..., 1, 1] = scale, -scale
     d_P[..., 2] = (project(P, K) - K[:2, 2]) / -P[..., 2:]
-    d_w = np.cross(left_jacobian(q[:, :3]).transpose(0, 2, 1)[:, None], turned[:, :, None])  # (T, 68, 3: which w, 3)
+    turns = left_jacobian(q[:, :3]).transpose(0, 2, 1)                                      # row k: of w_k
+    d_w = np.cross(turns[:, None], turned[:, :, None])                                      # (T, 68, k, 3)
     d_e = np.einsum("tij,epj->tpie", R, basis)                                              # (T, 68, 3, E)
     d_q = np.concatenate([d_P @ d_w.swapaxes(-1, -2), d_P, d_P @ d_e], -1)
     return project(P, K), d_q, d_P @ R[:, None]
@@ -126,8 +127,8 @@ def linearise(q, shape, basis, K):
 def point_sigma():
     """Expected landmark error (68,), as a fraction of the outer-eye distance.
 
-    Points that the skull carries (nose bridge, eye corners, then the ends of the jaw line) decide the pose. Chin and
-    lower lip count least: what the expression basis cannot say about an opening mouth must not nod the head.
+    Points that the skull carries (nose bridge, eye corners, then the ends of the jaw line) decide the pose.
+    Chin and lower lip count least: what the basis cannot say about an opening mouth must not nod the head.
     """
     sigma = np.full(68, 0.03)                                     # ends of the jaw line, brows, upper lip
     sigma[4:13] = 0.12                                            # chin
@@ -138,10 +139,9 @@ def point_sigma():
 
 
 def robust_weights(error, sigma):
-    """(T, 68) weights, Cauchy's, of errors (T, 68, 2) px with sigma (68,) px: the pull of an outlier goes to 0."""
+    """Cauchy's weights (T, 68) of errors (T, 68, 2) px, sigma (68,) px: the pull of an outlier goes to 0."""
     r2 = (error ** 2).sum(-1) / sigma ** 2
-    spread = np.maximum(np.median(r2, axis=1, keepdims=True), 1)  # a frame that fits badly is not all outliers
-    return 1 / (sigma ** 2 * (1 + r2 / (9 * spread)))             # half weight at 3 sigma
+    return 1 / (sigma ** 2 * (1 + r2 / 9))                         # half weight at 3 sigma
 
 
 def initial_pose(landmarks, mean, K):
@@ -160,7 +160,8 @@ def initial_pose(landmarks, mean, K):
 def normal_equations(landmarks, q, shape, basis, K, sigma):
     """Gauss-Newton blocks of the landmark term, weights included.
 
-    H_qq (T, n, n) and g_q (T, n) of the frames, H_qs (T, n, 204) between frames and shape, H_ss (204, 204), g_s (204,).
+    Of the frames H_qq (T, n, n) and g_q (T, n), between frames and shape H_qs (T, n, 204), of the shape
+    H_ss (204, 204) and g_s (204,).
     """
     predicted, d_q, d_s = linearise(q, shape, basis, K)
     error = landmarks - predicted                                                           # (T, 68, 2)
@@ -172,14 +173,15 @@ def normal_equations(landmarks, q, shape, basis, K, sigma):
     H_ss = np.zeros((68, 3, 68, 3))
     H_ss[np.arange(68), :, np.arange(68)] = blocks
     g_s = ((weight * d_s).swapaxes(-1, -2) @ error[..., None]).sum(0).reshape(204)
-    return rows @ d_q.reshape(T, 136, n), (rows @ error.reshape(T, 136, 1))[..., 0], H_qs, H_ss.reshape(204, 204), g_s
+    H_qq, g_q = rows @ d_q.reshape(T, 136, n), (rows @ error.reshape(T, 136, 1))[..., 0]
+    return H_qq, g_q, H_qs, H_ss.reshape(204, 204), g_s
 
 
 def shape_precision(model):
     """Inverse covariance (204, 204) of a person's neutral shape: identity basis plus a free offset a point.
 
-    An image does not show the size of the face, and a small face has small deviations: left free, the prior would
-    shrink it, and keep its depth. So the size of the mean is held, by a stiff spring.
+    An image does not show the size of the face, and a small face has small deviations: left free, the prior
+    would shrink it, and keep its depth. So the size of the mean is held, by a stiff spring.
     """
     id_rows = model.id_basis.reshape(-1, 204)
     size = (model.mean - model.mean.mean(0)).ravel()
@@ -188,10 +190,10 @@ def shape_precision(model):
 
 
 def adjust_shape(landmarks, q, model, K, sigma, steps=12):
-    """Pass 1: neutral shape (68, 3) of the clip with the frames' q (T, 6+E), frames independent of each other.
+    """Pass 1: neutral shape (68, 3) of the clip, with the frames' q (T, 6+E), each frame by itself.
 
-    Priors: shape_precision, and f_exp ~ N(0, 1). Each Gauss-Newton step eliminates the frames. Its damping slows the
-    directions that the prior alone decides (turning face and camera together), where full steps may swing.
+    Priors: shape_precision, and f_exp ~ N(0, 1). Each Gauss-Newton step eliminates the frames. Its damping
+    slows what the prior alone decides (turning face and camera together), where full steps may swing.
     """
     mean, basis, shape, precision = model.mean, model.exp_basis, model.mean, shape_precision(model)
     prior = np.r_[np.zeros(6), np.ones(q.shape[1] - 6)]
@@ -209,7 +211,7 @@ def adjust_shape(landmarks, q, model, K, sigma, steps=12):
 
 
 def second_difference(T):
-    """Banded form of D'D, (3, T): diagonals 0, 1, 2 of the matrix that penalises squared second differences."""
+    """D'D in banded form (3, T), its diagonals 0, 1, 2: x'D'D x is the sum of squared second differences."""
     bands = np.zeros((3, T))
     for t in range(T - 2):
         for i, a in enumerate((1, -2, 1)):
@@ -230,9 +232,9 @@ def apply_bands(bands, x):
 def fit_frames(landmarks, valid, q, shape, basis, K, sigma, smoothness, steps=6):
     """Pass 2: all frames, shape fixed. landmarks (T, 68, 2), q (T, n) -> q (T, n).
 
-    smoothness (n,) is the precision of the second difference of each unknown from frame to frame. Frames that are
-    not valid have no landmark term: the prior carries the motion across the gap, and a light spring to the q given
-    keeps it from running away where the gap is long or at an end of the clip.
+    smoothness (n,) is the precision of the second difference of each unknown from frame to frame. Frames
+    that are not valid have no landmark term: the prior carries the motion across the gap, and a light spring
+    to the q given keeps it from running away where the gap is long or at an end of the clip.
     """
     T, n = q.shape
     bands, start = second_difference(T), q
@@ -254,7 +256,7 @@ def fit_frames(landmarks, valid, q, shape, basis, K, sigma, smoothness, steps=6)
 
 
 def to_head_frame(shape, basis, q, mean):
-    """Turn, scale and move shape and basis into the head frame, and q so that every projection stays the same.
+    """Turn, scale and move shape and basis into the head frame, and q so that each projection stays.
 
     Origin between landmarks 0 and 16, outer eye corners EYE_DISTANCE apart, turned as the mean face.
     """
@@ -271,14 +273,15 @@ def track(landmarks: Float[np.ndarray, "T 68 2"], image_size: tuple[int, int], f
           model: LandmarkModel | None = None) -> Track:
     """Sec. 3.2: head pose P, its inverse P_cam, and F_exp of one clip.
 
-    landmarks: px, pixel centres at +0.5; a frame with a NaN has no face. image_size: (W, H) px. model: the mean of
-    the stand-in heads by default. Raises ValueError when no frame has landmarks. Linear in T, about 2 ms a frame.
+    landmarks: px, pixel centres at +0.5; a frame with a NaN has no face. image_size: (W, H) px. model: that
+    of the stand-in heads by default. Raises ValueError when no frame has landmarks. About 2 ms a frame.
     """
     if model is None:
         from toyset import landmark_model                         # here, because toyset imports this module
         model = landmark_model()
     width, height = image_size
-    K = np.array([[FOCAL_IN_WIDTHS * width, 0, width / 2], [0, FOCAL_IN_WIDTHS * width, height / 2], [0, 0, 1]])
+    focal = FOCAL_IN_WIDTHS * width
+    K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
     landmarks, valid = landmarks.astype(np.float64), np.isfinite(landmarks).all((1, 2))
     rows = np.flatnonzero(valid)
     if len(rows) == 0:
@@ -291,7 +294,7 @@ def track(landmarks: Float[np.ndarray, "T 68 2"], image_size: tuple[int, int], f
     q = np.stack([np.interp(np.arange(len(landmarks)), keys, column) for column in q.T], 1)  # (T, 6+E)
     acceleration = np.r_[POSE_ACCELERATION, np.full(len(basis), EXPRESSION_ACCELERATION)] / fps ** 2
     q = fit_frames(landmarks, valid, q, shape, basis, K, sigma, acceleration ** -2)
-    residual = np.linalg.norm(linearise(q, shape, basis, K)[0] - landmarks, axis=-1).mean(1)  # NaN where not valid
+    residual = np.linalg.norm(linearise(q, shape, basis, K)[0] - landmarks, axis=-1).mean(1)
     return Track(K, camera_to_head(q), q[:, 6:], shape, basis, residual, valid)
 
 
@@ -311,10 +314,10 @@ def camera_to_head(q):
 
 # ---- face mask, m(.) of Eq. 5 ------------------------------------------------------------------------------
 def face_outline(landmarks: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "N 2"]:
-    """Corners (px) of the convex outline of the face: landmarks, and a forehead, which has none, above the brows.
+    """Corners (px) of the convex outline of the face: landmarks, and a forehead, which has none.
 
-    The forehead's height follows the drawing rule of equal thirds: hairline to brow is about brow to nose base;
-    we stop at two thirds of that, below the hair.
+    By the drawing rule of equal thirds, hairline to brow is about brow to nose base; we stop at two thirds
+    of that, below the hair.
     """
     brows = landmarks[17:27]
     lift = FOREHEAD * (brows.mean(0) - landmarks[33])                                     # nose base to brows
@@ -326,7 +329,8 @@ def face_outline(landmarks: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "N 2
 def soft_face_mask(landmarks: Float[np.ndarray, "68 2"], size: int) -> Float[np.ndarray, "H W"]:
     """m(.) of Eq. 5: (size, size) float32, 1 in the face with the forehead, 0 outside, 0.5 on the outline.
 
-    landmarks: px of that image, pixel centres at +0.5. The edge is a Gaussian step of 1.5 % of the face height.
+    landmarks: px of that image, pixel centres at +0.5. The edge is a Gaussian step, sigma 1.5 % of the face
+    height.
     """
     outline = face_outline(landmarks.astype(np.float64))
     edges = ConvexHull(outline).equations                         # (N, 3): outward unit normal, offset
@@ -340,10 +344,10 @@ def soft_face_mask(landmarks: Float[np.ndarray, "68 2"], size: int) -> Float[np.
 
 # ---- landmark files ----------------------------------------------------------------------------------------
 def load_landmarks(clip_path: str | Path, n_frames: int | None = None) -> Float[np.ndarray, "T 68 2"]:
-    """Landmarks (T, 68, 2) px of CLIP.mp4, from CLIP.landmarks.npy or the folder CLIP.lms beside it; NaN: no face.
+    """Landmarks (T, 68, 2) px of CLIP.mp4, NaN: no face; from CLIP.landmarks.npy or the folder CLIP.lms.
 
-    Raises InputError when there is neither, the file is damaged or of another shape, T is not n_frames (when given),
-    or no frame has landmarks.
+    Raises InputError when there is neither, the file is damaged or of another shape, T is not n_frames
+    (when given), or no frame has landmarks.
     """
     clip = Path(clip_path)
     path, folder = clip.with_name(clip.stem + ".landmarks.npy"), clip.with_name(clip.stem + ".lms")
@@ -355,7 +359,8 @@ def load_landmarks(clip_path: str | Path, n_frames: int | None = None) -> Float[
     else:
         raise InputError(f"{path}: no such landmark file; make it: python tracking.py {clip} --detect")
     if landmarks.ndim != 3 or landmarks.shape[1:] != (68, 2) or landmarks.dtype.kind not in "fiu":
-        raise InputError(f"{path}: holds {landmarks.dtype} of shape {landmarks.shape}, want (frames, 68, 2) numbers; {make}")
+        raise InputError(f"{path}: holds {landmarks.dtype} of shape {landmarks.shape}, "
+                         f"want (frames, 68, 2) numbers; {make}")
     if n_frames is not None and len(landmarks) != n_frames:
         raise InputError(f"{path}: has {len(landmarks)} rows, the clip {n_frames} frames; {make}")
     landmarks = landmarks.astype(np.float32)
@@ -385,15 +390,15 @@ def _read_lms(folder, n_frames):
         except (ValueError, OSError) as error:
             raise InputError(f"{file}: want 68 lines of two numbers, x y") from error
         if number >= T:
-            raise InputError(f"{file}: there is no frame {number} in a clip of {T} frames (numbers start at 0)")
+            raise InputError(f"{file}: there is no frame {number} in a clip of {T} frames, counted from 0")
         landmarks[number] = row
     return landmarks
 
 
 # ---- the detector ------------------------------------------------------------------------------------------
-# MediaPipe's face mesh has 478 points fixed to the skin. These are its points at the 68 iBUG places, in iBUG's order.
+# MediaPipe's face mesh has 478 points fixed to the skin. These lie at the 68 iBUG places, in iBUG's order.
 MEDIAPIPE_68 = np.array([
-    162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389,      # jaw, right ear to left
+    162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389,      # jaw
     71, 63, 105, 66, 107, 336, 296, 334, 293, 301,                                          # brows
     168, 197, 5, 4, 75, 97, 2, 326, 305,                                              # nose bridge, nose base
     33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,                              # lids
@@ -402,9 +407,9 @@ MEDIAPIPE_68 = np.array([
 
 
 def detect(clip: str | Path, force: bool = False) -> Float[np.ndarray, "T 68 2"]:
-    """Run MediaPipe's face mesh on each frame of clip and write CLIP.landmarks.npy: (T, 68, 2) float32 px, NaN: no face.
+    """Run MediaPipe's face mesh on a clip; write CLIP.landmarks.npy: (T, 68, 2) float32 px, NaN: no face.
 
-    Raises InputError: no MediaPipe here, the file exists (without force), no face in any frame.
+    Raises InputError: no clip, no MediaPipe here, the file exists (without force), no face in any frame.
     """
     clip = Path(clip)
     target = clip.with_name(clip.stem + ".landmarks.npy")
@@ -416,8 +421,9 @@ def detect(clip: str | Path, force: bool = False) -> Float[np.ndarray, "T 68 2"]
         from mediapipe.python.solutions.face_mesh import FaceMesh
     except ImportError as error:
         raise InputError(
-            f"{clip}: detecting needs MediaPipe, in an environment of its own; make it: python3.11 -m venv mp && "
-            f"mp/bin/pip install -r requirements-landmarks.txt && mp/bin/python tracking.py {clip} --detect") from error
+            f"{clip}: detecting needs MediaPipe, in an environment of its own; make it: python3.11 -m venv "
+            "mp && mp/bin/pip install -r requirements-landmarks.txt && "
+            f"mp/bin/python tracking.py {clip} --detect") from error
     rows = []
     with FaceMesh(static_image_mode=False, max_num_faces=1, refine_landmarks=True) as mesh:
         for frame in read_frames(clip):
@@ -426,7 +432,7 @@ def detect(clip: str | Path, force: bool = False) -> Float[np.ndarray, "T 68 2"]
             rows.append(points[MEDIAPIPE_68] * [frame.shape[1], frame.shape[0]])
     landmarks = np.array(rows, np.float32).reshape(-1, 68, 2)
     if not np.isfinite(landmarks).any():
-        raise InputError(f"{clip}: no face found in {len(rows)} frames; give a clip of one face, upright and well lit")
+        raise InputError(f"{clip}: no face in {len(rows)} frames; give a clip of one upright, well-lit face")
     with replacing(target) as temporary, open(temporary, "wb") as file:
         np.save(file, landmarks)
     return landmarks
@@ -434,8 +440,10 @@ def detect(clip: str | Path, force: bool = False) -> Float[np.ndarray, "T 68 2"]
 
 # ---- overlay and report ------------------------------------------------------------------------------------
 def head_pose(cam_to_head: Float[np.ndarray, "T 4 4"]) -> Float[np.ndarray, "T 3"]:
-    """Yaw, pitch, roll of the head in degrees: 0 faces the camera. Yaw > 0 turns the face to the image's right, pitch
-    > 0 turns it down, roll > 0 tilts it anticlockwise in the image."""
+    """Yaw, pitch, roll of the head in degrees; 0 faces the camera.
+
+    Yaw > 0 looks to the image's right, pitch > 0 down; roll > 0 tilts the head anticlockwise in the image.
+    """
     R = (cam_to_head[:, :3, :3] @ FLIP).transpose(0, 2, 1)                              # head to camera, y up
     return Rotation.from_matrix(R).as_euler("YXZ", degrees=True)
 
@@ -449,7 +457,7 @@ def draw_line(image, a, b, color):
 
 
 def overlay(frame, marks, track_: Track, t: int):
-    """Frame t with the detected landmarks (red), the fitted ones (green crosses), the mask's outline and the axes."""
+    """Frame t with landmarks as detected (red) and fitted (green crosses), the mask's outline, the axes."""
     image = frame.copy()
     if not track_.valid[t]:
         return image
@@ -464,19 +472,21 @@ def overlay(frame, marks, track_: Track, t: int):
     for end, color in zip(px[69:], ((255, 0, 0), (0, 255, 0), (60, 120, 255))):             # x, y, z
         draw_line(image, px[68], end, color)
     for seen, fit in zip(marks, px[:68]):
-        draw_line(image, seen, seen, (255, 0, 0))
-        for arm in ((2, 0), (0, 2)):
+        for arm in ((3, 0), (0, 3)):
             draw_line(image, fit - arm, fit + arm, (0, 255, 0))
+        for row in (0, 1):  # 2 x 2 px: less is lost in the chroma of the video
+            draw_line(image, seen + [0, row], seen + [1, row], (255, 0, 0))
     return image
 
 
 def report(landmarks, result: Track, info: VideoInfo) -> str:
     """A few lines on the quality of a track."""
     error, eye = float(np.nanmean(result.residual)), eye_distance(landmarks)
-    missing = np.flatnonzero(~result.valid)
-    which = f" ({', '.join(map(str, missing[:10]))}{', ...' if len(missing) > 10 else ''})" if len(missing) else ""
+    missing = np.flatnonzero(~result.valid).tolist()
+    which = f" ({str(missing[:10])[1:-1]}{', ...' if len(missing) > 10 else ''})" if missing else ""
     lines = [f"{len(landmarks)} frames at {info.fps:g} a second, {len(missing)} without landmarks{which}",
-             f"reprojection error {error:.2f} px = {100 * error / eye:.2f} % of the outer-eye distance ({eye:.1f} px)",
+             f"reprojection error {error:.2f} px = {100 * error / eye:.2f} % of the outer-eye distance "
+             f"({eye:.1f} px)",
              f"focal length {result.K[0, 0]:.0f} px (fixed at {FOCAL_IN_WIDTHS:g} image widths)"]
     for name, angle in zip(("yaw", "pitch", "roll"), head_pose(result.cam_to_head[result.valid]).T):
         lines.append(f"{name:5} {angle.min():6.1f} to {angle.max():5.1f} degrees")
@@ -485,11 +495,11 @@ def report(landmarks, result: Track, info: VideoInfo) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """See the module's docstring."""
-    parser = argparse.ArgumentParser(description="Head pose and expression of a clip from its 68 landmarks (Sec. 3.2).")
+    parser = argparse.ArgumentParser(description="Head pose and expression of a clip, Sec. 3.2.")
     parser.add_argument("clip", type=Path, help="video; CLIP.landmarks.npy or CLIP.lms/ lies beside it")
     parser.add_argument("--out", type=Path, help="overlay video to write (default: CLIP.tracking.mp4)")
     parser.add_argument("--detect", action="store_true", help="only make CLIP.landmarks.npy, with MediaPipe")
-    parser.add_argument("--force", action="store_true", help="with --detect: replace an old CLIP.landmarks.npy")
+    parser.add_argument("--force", action="store_true", help="with --detect: replace an old file")
     args = parser.parse_args(arguments)
     if args.force and not args.detect or args.out and args.detect:
         parser.error("--force goes with --detect, --out without it")

@@ -61,20 +61,13 @@ def prepare(cfg: Config, out: Path, device: torch.device) -> tuple[Corpus, Corpu
         if not (source / "data_verts.npy").is_file():
             print("no --data given: writing stand-in heads (not real people)")
             toyset.write_toyset(source, seed=cfg.seed)
-    takes = data.load(source, cfg.size, cache, selection(cfg.subjects), selection(cfg.sentences), cfg.seed)
+    takes = data.load(source, cfg.size, cache, data.chosen(cfg.subjects), data.chosen(cfg.sentences), cfg.seed)
     features = feature_extractor(cfg.audio_features, cfg.audio_window, device)
     corpora = []
     for name, part in zip(("train", "heldout"), data.split(takes)):
         corpora.append(Corpus([takes[i] for i, _ in part], [rows for _, rows in part]))
         corpora[-1].prepare(cache / name, cfg.crop, features)
     return corpora[0], corpora[1]
-
-
-def selection(text: str | None) -> list[str] | int | None:
-    """`--subjects` and `--sentences`: "3" is a count, "a,b" are names, None is all."""
-    if text is None:
-        return None
-    return int(text) if text.isdigit() else text.split(",")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -86,7 +79,7 @@ def train_extractor(cfg: Config, train: Corpus, device: torch.device, log: "Log"
     generators(cfg, "extractor", -1)
     extractor = LatentExtractor(cfg).to(device)
     optimiser = torch.optim.Adam(extractor.parameters(), lr=1e-3)
-    factors, anchors = train.contrasted(), 8
+    factors, anchors = train.contrasted(), 4
     low, chance, _ = losses.info_nce_range(cfg.n_negatives, cfg.tau)
     bar = tqdm(range(cfg.extractor_iters), f"extractor (best {low:.2f}, chance {chance:.2f})")
     for it in bar:
@@ -350,7 +343,9 @@ def new_config(args: argparse.Namespace, device: torch.device) -> Config:
         raise InputError(f"--size {cfg.size}: want a multiple of 16 of at least 32")
     if cfg.iters < 1:
         raise InputError(f"--iters {cfg.iters}: want at least 1")
-    return cfg
+    # A short trial is short in every stage, and leaves a checkpoint on the way.
+    return replace(cfg, extractor_iters=min(cfg.extractor_iters, cfg.iters), sync_iters=min(cfg.sync_iters, cfg.iters),
+                   save_every=min(cfg.save_every, max(LOG_EVERY, cfg.iters // 4)))
 
 
 def resumed_config(out: Path, args: argparse.Namespace) -> tuple[Config, dict]:
@@ -388,6 +383,8 @@ def main(argv: list[str] | None = None) -> None:
         cfg, state = resumed_config(out, args)
     else:
         cfg, state = new_config(args, device), {}
+        if cfg.data is not None:
+            data.check_source(cfg.data)  # before anything is written
         open_folder(out)
     train(cfg, out, state, device)
     print(f"\nLook at {out}/preview.mp4 (truth beside render) and {out}/preview.png.\n"

@@ -160,6 +160,23 @@ def test_hubert_features_are_the_models_own(hubert):
         assert np.allclose(got, want, atol=1e-4), f"unit-variance sound: {normalise}"
 
 
+class Listening(torch.nn.Linear):
+    """Stands in for HuBERT and keeps what it hears. (The real one's group norm would hide a wrong loudness.)"""
+
+    def forward(self, x):
+        self.heard = x[0].numpy()
+        return type("Output", (), {"last_hidden_state": torch.zeros(1, (x.shape[1] - 400) // 320 + 1, 2)})
+
+
+def test_hubert_hears_unit_variance_where_it_wants_to():
+    wave, model = 0.3 + 2 * noise(1), Listening(1, 1)
+    audio.hubert_features(wave, model, True)
+    heard = model.heard
+    assert abs(heard.mean()) < 0.01 and abs(heard.std() - 1) < 0.01, f"mean {heard.mean():.3f}, deviation {heard.std():.3f}, want 0, 1"
+    audio.hubert_features(wave, model, False)
+    assert np.array_equal(model.heard, wave[:len(model.heard)])
+
+
 def test_hubert_in_chunks_equals_hubert_in_one_piece(hubert):
     wave = noise(4)
     whole, times = audio.hubert_features(wave, *hubert)

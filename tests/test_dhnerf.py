@@ -178,12 +178,13 @@ class LinearBefore:
 def test_eq1_the_linear_layer_after_compositing_equals_the_one_before():
     model, codes, f_lip = seeded(DHNeRF), some_codes(TINY), unit(2, TINY.d_lip, seed=20)
     nn.init.normal_(model.field.to_feature.bias)
-    M = render(model, codes, f_lip, seed=4)["M"]
+    out = render(model, codes, f_lip, seed=4)
     rays = pixel_rays(*frontal(TINY), TINY.size, TINY.upsample)
-    want, _, _ = render_rays(LinearBefore(model.field), model.field.condition(codes, f_lip), *rays, TINY.radius,
+    want, opacity, _ = render_rays(LinearBefore(model.field), model.field.condition(codes, f_lip), *rays, TINY.radius,
                              TINY.n_coarse, TINY.n_fine, torch.Generator().manual_seed(4))
     want = want.reshape(2, 4, 4, TINY.d_feature).permute(0, 3, 1, 2)  # rays run row by row
-    assert torch.allclose(M, want, atol=1e-5), "Eq. 1: the bias counts as often as there is head (opacity), or h, w swapped"
+    assert torch.allclose(out["M"], want, atol=1e-5), "Eq. 1: the bias counts as often as there is head, or h, w swapped"
+    assert torch.allclose(out["opacity_field"], opacity.reshape(2, 1, 4, 4), atol=1e-6), "Eq. 1: h and w swapped"
 
 
 @pytest.mark.eq1
@@ -213,6 +214,18 @@ def test_eq1_gradient_reaches_every_parameter_and_every_code(cfg):
     for name, p in [*model.named_parameters(), *[(f"C_{n}", c) for n, c in codes.items()], ("F_lip", f_lip)]:
         assert p.grad is not None and p.grad.isfinite().all() and p.grad.abs().max() > 0, f"no gradient reaches {name}"
     assert all((c.grad.abs().amax(1) > 0).all() for c in codes.values()), "a frame's code got no gradient"
+
+
+@pytest.mark.eq1
+def test_eq1_opacity_alone_trains_the_geometry_and_nothing_of_the_appearance():
+    model, codes, f_lip = seeded(DHNeRF), some_codes(TINY), unit(2, TINY.d_lip, seed=20).requires_grad_()
+    codes = {n: c.requires_grad_() for n, c in codes.items()}
+    render(model, codes, f_lip)["opacity_field"].square().sum().backward()
+    reached = lambda p: p.grad is not None and bool(p.grad.abs().max() > 0)
+    assert {n for n, c in codes.items() if reached(c)} == {"id", "ex"} and reached(f_lip)
+    for name, p in model.field.named_parameters():
+        geometry = name.split(".")[0] in ("hidden", "x_again", "codes_in", "density")
+        assert reached(p) == geometry, f"Eq. 1: {name} {'does not see' if geometry else 'sees'} the gradient of sigma"
 
 
 @pytest.mark.eq1

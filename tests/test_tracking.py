@@ -28,20 +28,23 @@ def neutral_face():
     """A plausible face in the head frame, dm: origin between the jaw ends, outer eye corners 0.9 apart."""
     a = np.linspace(-np.pi / 2, np.pi / 2, 17)
     jaw = np.c_[0.72 * np.sin(a), -1.25 * np.cos(a), 0.8 * np.cos(a)]
-    brows = half_and_mirror(np.array([[-.62, .2, .55], [-.5, .27, .66], [-.4, .28, .7], [-.27, .26, .75], [-.13, .23, .78]]))
+    brow = [[-.62, .2, .55], [-.5, .27, .66], [-.4, .28, .7], [-.27, .26, .75], [-.13, .23, .78]]
+    brows = half_and_mirror(np.array(brow))
     bridge = np.c_[np.zeros(4), [0, -.13, -.26, -.4], [.78, .86, .95, 1.02]]
     base = half_and_mirror(np.array([[-.15, -.5, .84], [-.08, -.52, .88], [0, -.53, .91]]))[[0, 1, 2, 4, 5]]
-    eye = np.array([[-.45, -.05, .6], [-.36, -.01, .66], [-.25, -.01, .68], [-.16, -.06, .65], [-.25, -.09, .67], [-.36, -.09, .65]])
+    eye = np.array([[-.45, -.05, .6], [-.36, -.01, .66], [-.25, -.01, .68],
+                    [-.16, -.06, .65], [-.25, -.09, .67], [-.36, -.09, .65]])
+    other_eye = (eye * [-1, 1, 1])[[3, 2, 1, 0, 5, 4]]
     b = np.linspace(np.pi, -np.pi, 13)[:12]
     lips = np.c_[.26 * np.cos(b), -.8 + .1 * np.sin(b), .84 - .15 * np.cos(b) ** 2]
     c = np.linspace(np.pi, -np.pi, 9)[:8]
     inner = np.c_[.21 * np.cos(c), -.8 + .02 * np.sin(c), .83 - .12 * np.cos(c) ** 2]
-    face = np.concatenate([jaw, brows, bridge, base, eye, (eye * [-1, 1, 1])[[3, 2, 1, 0, 5, 4]], lips, inner])
+    face = np.concatenate([jaw, brows, bridge, base, eye, other_eye, lips, inner])
     return face - (face[0] + face[16]) / 2
 
 
 def face_model():
-    """The face with four expressions (jaw, width of the lips, brows, lids) and three directions of identity."""
+    """The face with four expressions (jaw, lip width, brows, lids) and three directions of identity."""
     mean = neutral_face()
     exp = np.zeros((4, 68, 3))
     exp[0, np.r_[5:12, 55:60, 65:68]] = [0, -.12, -.03]
@@ -53,7 +56,7 @@ def face_model():
 
 
 def camera_sees(point, yaw, pitch, roll, position):
-    """Scalar projection of one head point, px. Angles in radians; position of the origin: right, up, away from the camera."""
+    """Scalar projection of one head point, px. Radians; position of the origin: right, up, away (dm)."""
     x, y, z = point
     x, y = x * math.cos(roll) - y * math.sin(roll), x * math.sin(roll) + y * math.cos(roll)
     y, z = y * math.cos(pitch) - z * math.sin(pitch), y * math.sin(pitch) + z * math.cos(pitch)
@@ -67,7 +70,8 @@ def spoken_motion(T, fps=25.0):
     t = np.arange(T) / fps
     angles = np.c_[15 * np.sin(2 * t), 8 * np.sin(1.3 * t + 1), 5 * np.sin(1.7 * t + 2)]
     positions = np.c_[0.2 * np.sin(t), 0.1 * np.cos(1.2 * t), 6.4 + 0.2 * np.sin(0.9 * t)]
-    f_exp = np.c_[np.sin(9 * t) ** 2 * 1.5, np.sin(6 * t + 1), 0.5 * np.sin(2 * t), (np.sin(3 * t) > 0.97) * 1.0]
+    blinks = (np.sin(3 * t) > 0.97) * 1.0
+    f_exp = np.c_[np.sin(9 * t) ** 2 * 1.5, np.sin(6 * t + 1), 0.5 * np.sin(2 * t), blinks]
     return angles, positions, f_exp
 
 
@@ -121,6 +125,21 @@ def test_another_persons_shape_is_refined_and_the_scale_is_the_eye_distance():
     assert rms(move - move.mean(0)) < 0.6  # up to a constant turn
 
 
+def test_depth_is_not_inflated_when_the_head_hardly_moves():
+    """A person unlike the mean, turns of 1.5 degrees: what the images do not show must come from the prior.
+
+    Without its spring and its damping the adjustment shrinks the face and keeps its depth: error 0.26 dm.
+    """
+    model, rng = face_model(), np.random.default_rng(0)
+    person = model.mean + 0.2 * rng.normal(size=(68, 3))
+    person = (person + person[IBUG_MIRROR] * [-1, 1, 1]) / 2
+    person -= (person[0] + person[16]) / 2
+    person *= 0.9 / np.linalg.norm(person[36] - person[45])
+    angles, positions, f_exp = spoken_motion(120)
+    found = run(landmarks_of(person, model, 0.1 * angles, positions, f_exp, noise=0.5), model)
+    assert np.linalg.norm(found.shape - person, axis=1).mean() < 0.21  # dm; the mean face: 0.43
+
+
 def test_a_frontal_head_is_the_camera_of_the_conventions():
     model = face_model()
     still = np.zeros((12, 3)), np.tile([0.0, 0, 7], (12, 1)), np.zeros((12, 4))
@@ -130,7 +149,7 @@ def test_a_frontal_head_is_the_camera_of_the_conventions():
 
 
 def test_cam_to_head_is_the_inverse_of_the_head_pose():
-    """The paper's P_cam: map into the head by hand, with the inverse written out, and project back by scalars."""
+    """The paper's P_cam: the inverse is written out, and projects the fitted face by scalars."""
     model = face_model()
     found = run(landmarks_of(model.mean, model, *spoken_motion(30)), model)
     for t in (0, 17, 29):
@@ -155,7 +174,8 @@ def test_an_opening_mouth_that_the_basis_does_not_know_hardly_turns_the_head():
     still = np.zeros((T, 3)), np.tile([0.0, 0, 6.4], (T, 1))
     f_exp = np.zeros((T, 4))
     f_exp[:, 0] = np.sin(np.arange(T) * 0.4) ** 2
-    talking = landmarks_of(model.mean, tracking.LandmarkModel(model.mean, model.id_basis, strange), *still, f_exp)
+    stranger = tracking.LandmarkModel(model.mean, model.id_basis, strange)
+    talking = landmarks_of(model.mean, stranger, *still, f_exp)
     assert np.ptp(tracking.head_pose(run(talking, model).cam_to_head), axis=0).max() < 0.5  # degrees
 
 
@@ -164,7 +184,8 @@ def test_smoothing_does_not_lag():
     model = face_model()
     t = np.arange(100) / 25
     angles = np.c_[0 * t, 6 * np.sin(2 * np.pi * t), 0 * t]
-    seen = landmarks_of(model.mean, model, angles, np.tile([0.0, 0, 6.4], (100, 1)), np.zeros((100, 4)), noise=1.0)
+    place = np.tile([0.0, 0, 6.4], (100, 1))
+    seen = landmarks_of(model.mean, model, angles, place, np.zeros((100, 4)), noise=1.0)
     pitch = tracking.head_pose(run(seen, model).cam_to_head)[:, 1]
     ratio = np.sum(pitch * np.exp(-2j * np.pi * t)) / np.sum(angles[:, 1] * np.exp(-2j * np.pi * t))
     lag = -np.angle(ratio) / (2 * np.pi)                                                    # seconds
@@ -179,7 +200,8 @@ def test_smoothing_takes_noise_away(monkeypatch):
 
     def shake():
         cameras = run(seen, model).cam_to_head
-        return np.array([rms(np.diff(tracking.head_pose(cameras), n=2, axis=0)), rms(np.diff(cameras[:, 2, 3], n=2))])
+        angles, depth = tracking.head_pose(cameras), cameras[:, 2, 3]
+        return np.array([rms(np.diff(angles, n=2, axis=0)), rms(np.diff(depth, n=2))])
     smooth = shake()
     monkeypatch.setattr(tracking, "POSE_ACCELERATION", np.full(6, 1e6))
     assert (smooth < shake() / [4, 10]).all()
@@ -275,7 +297,8 @@ def test_mask_has_the_area_of_its_outline_and_a_soft_edge():
     chin = marks[8]
     assert mask[int(chin[1]), int(chin[0])] == pytest.approx(0.5, abs=0.15)
     column = mask[:, int(chin[0])]
-    width = np.count_nonzero((column[SIZE // 2:] > 0.16) & (column[SIZE // 2:] < 0.84))  # +-1 sigma of the step
+    lower = column[SIZE // 2:]
+    width = np.count_nonzero((lower > 0.16) & (lower < 0.84))  # +-1 sigma of the step
     assert 0.02 * np.ptp(y) < width < 0.045 * np.ptp(y)
     assert np.abs(np.diff(column)).max() < 0.15
 
@@ -349,11 +372,11 @@ def test_what_is_wrong_with_lms_files_is_said_in_one_line(tmp_path):
 
 
 # ---- MediaPipe's points ------------------------------------------------------------------------------------
-# Pairs of mesh points, right and left of the face, from MediaPipe's own outlines (oval, brows, eyes, lips) and nose.
-MIRROR = dict([(162, 389), (234, 454), (93, 323), (58, 288), (172, 397), (136, 365), (149, 378), (148, 377), (71, 301),
-               (63, 293), (105, 334), (66, 296), (107, 336), (75, 305), (97, 326), (33, 263), (160, 387), (158, 385),
-               (133, 362), (153, 380), (144, 373), (61, 291), (39, 269), (37, 267), (84, 314), (181, 405), (78, 308),
-               (82, 312), (87, 317)])
+# Pairs of mesh points, right and left, from MediaPipe's own outlines (oval, brows, eyes, lips) and nose.
+MIRROR = dict([(162, 389), (234, 454), (93, 323), (58, 288), (172, 397), (136, 365), (149, 378), (148, 377),
+               (71, 301), (63, 293), (105, 334), (66, 296), (107, 336), (75, 305), (97, 326), (33, 263),
+               (160, 387), (158, 385), (133, 362), (153, 380), (144, 373), (61, 291), (39, 269), (37, 267),
+               (84, 314), (181, 405), (78, 308), (82, 312), (87, 317)])
 MIDLINE = {152, 168, 197, 5, 4, 2, 0, 17, 13, 14}
 IBUG_MIRROR = np.r_[16:-1:-1, 26:16:-1, 27:31, 35:30:-1, 45:41:-1, 47, 46, 39:35:-1, 41, 40,
                     54:47:-1, 59:54:-1, 64:59:-1, 67:64:-1]
@@ -361,10 +384,17 @@ IBUG_MIRROR = np.r_[16:-1:-1, 26:16:-1, 27:31, 35:30:-1, 45:41:-1, 47, 46, 39:35
 
 def test_mediapipe_points_mirror_like_ibug_points():
     points = tracking.MEDIAPIPE_68
-    assert points.shape == (68,) and len(set(points.tolist())) == 68 and points.min() >= 0 and points.max() < 468
+    assert points.shape == (68,) and len(set(points.tolist())) == 68
+    assert points.min() >= 0 and points.max() < 468
     both = MIRROR | {b: a for a, b in MIRROR.items()} | {m: m for m in MIDLINE}
     wrong = [i for i in range(68) if both[int(points[i])] != points[IBUG_MIRROR[i]]]
     assert wrong == []
+    right = np.r_[0:8, 17:22, 31, 32, 36:42, 48:51, 58:62, 67]  # the left half of the image
+    assert set(points[right].tolist()) == set(MIRROR)
+    above = {37: 160, 38: 158, 43: 385, 44: 387, 51: 0, 62: 13, 27: 168}  # upper lids, lips, bridge
+    below = {41: 144, 40: 153, 46: 373, 47: 380, 57: 17, 66: 14, 33: 2, 8: 152}
+    for ibug, mesh in (above | below).items():
+        assert points[ibug] == mesh, f"iBUG {ibug}"
 
 
 def test_without_mediapipe_detect_says_how_to_get_it(tmp_path, monkeypatch):
@@ -383,8 +413,8 @@ def test_without_mediapipe_detect_says_how_to_get_it(tmp_path, monkeypatch):
 
 def test_importing_tracking_stays_light():
     """--detect runs in MediaPipe's environment, which has neither torch nor the stand-in heads' needs."""
-    code = "import sys, tracking; print([m for m in ('torch', 'cv2', 'toyset', 'matplotlib') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    code = "import sys, tracking; print([m for m in ('torch', 'cv2', 'toyset') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
