@@ -32,7 +32,11 @@ ORBIT_DEGREES, ORBIT_SECONDS = 15.0, 4.0
 
 @dataclass
 class Run:
-    """A trained run, ready to render. `takes`: name, subject, fps, K, cam_to_head, first code row, background number."""
+    """A trained run, ready to render.
+
+    `takes`: name, subject, fps, K (3, 3), cam_to_head (T, 4, 4), background (number), codes (row of "id", "al", "ill"),
+    first (row of C_ex of its first frame; the others follow).
+    """
     cfg: Config
     model: DHNeRF
     codes: LatentCodes
@@ -155,10 +159,9 @@ def render_frames(run: Run, codes: dict[str, Tensor], f_lip: Tensor | None, K: F
 
 def source_codes(run: Run, number: int, rows: np.ndarray) -> dict[str, Tensor]:
     """The trained codes of take `number`, with C_ex of its frames `rows` (T,)."""
-    take = torch.tensor([number], device=run.device)
-    frame = torch.from_numpy(rows).to(run.device) + run.takes[number]["first"]
-    tables = run.codes.tables
-    return {name: tables[name](frame if name == "ex" else take).detach() for name in CODES}
+    take = run.takes[number]
+    index = {name: torch.tensor([row]) for name, row in take["codes"].items()} | {"ex": torch.from_numpy(rows) + take["first"]}
+    return {name: run.codes.tables[name](index[name].to(run.device)).detach() for name in CODES}
 
 
 def animate(run: Run, wave: Float[np.ndarray, "N"], subject: str | None = None, yaw: float = 0.0, pitch: float = 0.0,
@@ -189,7 +192,7 @@ def enlarge(frame: np.ndarray, at_least: int = 256) -> np.ndarray:
     return frame if factor == 1 else cv2.resize(frame, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Animate a trained head with new speech (Sec. 3.1).")
     parser.add_argument("run", help="run folder written by train.py")
     parser.add_argument("--audio", required=True, help="speech: .wav or any file with sound")
@@ -199,7 +202,7 @@ def main() -> None:
     parser.add_argument("--pitch", type=float, default=0.0, help="tilt the head, degrees, positive upwards")
     parser.add_argument("--orbit", action="store_true", help=f"swing {ORBIT_DEGREES:.0f} degrees to each side")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     run = load_run(args.run, pick_device(args.device))
     wave = read_audio(args.audio)
     check_audio_length(wave, run.takes[run.take_number(args.subject)]["fps"], args.audio)

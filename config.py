@@ -26,6 +26,7 @@ class Config:
     n_freq_v: int = 4
     plane_channels: int = 0  # learnt features of x beside the sines, three planes; 0: none, as in the paper
     plane_size: int = 64
+    plane_rank: int = 16  # planes of the basis that the codes mix
     radius: float = 2.0  # dm, sphere about the head that is sampled
     upsample: int = 8  # image pixels a feature pixel, each way: HeadNeRF's 64 x 64 to 512 x 512
     channels_2d: int = 256
@@ -57,7 +58,8 @@ class Config:
     iters: int = 800_000  # Sec. 4.2
     extractor_iters: int = 5000
     sync_iters: int = 5000
-    pairs: int = 1  # consecutive frame pairs a step: Eq. 7 needs two frames
+    pairs: int = 1  # frame pairs a step: Eq. 7 needs two frames
+    pair_share: float = 1.0  # steps whose pairs are consecutive frames; the others see two unrelated frames, and learn more
     lr: float = 5e-4
     lr_planes: float = 5e-2
     lr_codes: float = 1e-3
@@ -81,5 +83,5 @@ SMALL = replace(
     PAPER, preset="small", size=64, width=64, depth=3, plane_channels=16, width_appearance=64, d_feature=64, n_freq_x=4,
     n_freq_v=2, upsample=4, channels_2d=64, n_coarse=16, n_fine=8, d_id=16, d_ex=16, d_al=16, d_ill=16,
     audio_features="logmel", d_lip=32, crop=48, vgg="random", vgg_layers=("relu1_2", "relu2_2"), lambda_per=0.0, lambda_v=0.1,
-    lr=1e-3, iters=4000, extractor_iters=400, sync_iters=500, save_every=250)
+    pair_share=0.25, lr=1.5e-3, iters=3500, extractor_iters=400, sync_iters=500, save_every=250)
 PRESETS = {"paper": PAPER, "small": SMALL}

@@ -26,7 +26,8 @@ class Corpus:
     """Frames `rows` of each take, numbered 0 .. n - 1 in the order given.
 
     take (n,), row (n,): where frame i comes from; time (n,) seconds from the start of its take's sound;
-    label {"id", "al", "ill"} -> (n,) int; upper (n, U) displacement of the upper face's landmarks, dm, from F_exp.
+    label {"id", "al", "ill"} -> (n,) int, rows of the code tables: `names[factor]` lists what they stand for;
+    upper (n, U) displacement of the upper face's landmarks, dm, from F_exp.
     """
 
     def __init__(self, takes: list[Take], rows: list[np.ndarray]):
@@ -36,13 +37,20 @@ class Corpus:
         self.first = np.cumsum([0] + [len(r) for r in rows])  # corpus index of each take's first frame
         ids = np.concatenate([t.frame_ids[r] for t, r in zip(takes, rows)])
         self.time = np.concatenate([t.frame_ids[r] / t.fps for t, r in zip(takes, rows)])
-        self.label = {f: np.array([takes[i].labels[key] for i in self.take]) for f, key in LABELS.items()}
+        self.label, self.names = {}, {}
+        for factor, key in LABELS.items():
+            self.names[factor], self.label[factor] = np.unique([takes[i].labels[key] for i in self.take], return_inverse=True)
         self.upper = np.concatenate([upper_face(t)[r] for t, r in zip(takes, rows)])
         follows = (np.diff(self.take) == 0) & (np.diff(ids) == 1)
         self.pair_starts = np.flatnonzero(follows)  # frames whose successor in time is the next index
 
     def __len__(self) -> int:
         return len(self.take)
+
+    def code_rows(self, index: np.ndarray) -> dict[str, Tensor]:
+        """Frames (B,) -> rows (B,) of the four code tables: C_ex a frame, the others by label."""
+        rows = {factor: torch.from_numpy(self.label[factor][index]) for factor in LABELS}
+        return rows | {"ex": torch.from_numpy(index)}
 
     def prepare(self, folder: Path, crop: int, features: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
         """Compute head crops, mouth crops and F_A of every frame into memory-mapped files under `folder`."""
@@ -56,7 +64,7 @@ class Corpus:
             for start in range(0, len(rows), 256):  # a block at a time: frames may be large
                 block, at = rows[start:start + 256], slice(part.start + start, part.start + start + len(rows[start:start + 256]))
                 self.heads[at] = without_mouth(stable_crop(take.frames[block], take.landmarks[block], crop))
-                self.mouths[at] = mouth_crop(take.frames[block], take.landmarks[block], crop)
+                self.mouths[at] = mouth_crop(take.frames[block], take.landmarks[block], crop, take.landmarks)
             f_a = features(take.wave, take.frame_ids[rows] / take.fps)  # (T, w, d)
             if self.f_a is None:
                 self.f_a = open_file("f_a.npy", f_a.shape[1:], np.float32)
@@ -90,7 +98,8 @@ class Corpus:
         """Factors that vary in this corpus. A clip has one identity, albedo and light: only "ex" can be contrasted."""
         return [f for f in FACTORS if f == "ex" or len(np.unique(self.label[f])) > 1]
 
-    def contrast(self, factor: str, anchor: int, n: int, rng: np.random.Generator) -> tuple[int, np.ndarray]:
+    def contrast(self, factor: str, anchor: int | np.integer, n: int, rng: np.random.Generator
+                 ) -> tuple[int | np.integer, np.ndarray]:
         """A positive and n negatives (n,) for one anchor frame and one factor.
 
         Expression: of 64 random frames, the positive is the nearest in upper-face F_exp, of another person where there is
@@ -104,13 +113,14 @@ class Corpus:
         return positives[self._rank(factor, anchor, positives).argmin()], \
             negatives[np.argsort(-self._rank(factor, anchor, negatives), kind="stable")[:n]]
 
-    def _rank(self, factor: str, anchor: int, frames: np.ndarray) -> np.ndarray:
+    def _rank(self, factor: str, anchor: int | np.integer, frames: np.ndarray) -> np.ndarray:
         """How many of the other factors each frame (n,) shares with the anchor; expression counts by nearness, 0 to 1."""
         shared = sum((self.label[f][frames] == self.label[f][anchor]).astype(float) for f in LABELS if f != factor)
         distance = np.linalg.norm(self.upper[frames] - self.upper[anchor], axis=1)
         return shared + np.exp(-distance / (distance.mean() + 1e-9))
 
-    def _contrast_expression(self, anchor: int, n: int, rng: np.random.Generator) -> tuple[int, np.ndarray]:
+    def _contrast_expression(self, anchor: int | np.integer, n: int, rng: np.random.Generator
+                             ) -> tuple[int | np.integer, np.ndarray]:
         person = self.label["id"][anchor]
         others = np.flatnonzero(self.label["id"] != person)
         own = np.flatnonzero(self.label["id"] == person)

@@ -388,10 +388,15 @@ def stable_crop(frames: UInt8[np.ndarray, "T H W 3"], landmarks: Float[np.ndarra
     return np.stack([_warp(frame, M, out) for frame, M in zip(frames, moves)])
 
 
-def mouth_crop(frames: UInt8[np.ndarray, "T H W 3"], landmarks: Float[np.ndarray, "T 68 2"],
-               out: int) -> UInt8[np.ndarray, "T {out} {out} 3"]:
-    """As stable_crop, but one square around the mean mouth of all frames given (for E_lip), so that lip motion stays."""
-    moves = similarity(landmarks[:, STABLE], CANONICAL * (out / MOUTH_SIDE))
-    lips = np.einsum("tij,tpj->tpi", moves[:, :, :2], landmarks[:, 48:]) + moves[:, None, :, 2]
+def mouth_crop(frames: UInt8[np.ndarray, "T H W 3"], landmarks: Float[np.ndarray, "T 68 2"], out: int,
+               whole: Float[np.ndarray, "N 68 2"] | None = None) -> UInt8[np.ndarray, "T {out} {out} 3"]:
+    """As stable_crop, a square around the clip's mean mouth: for E_lip (Eq. 8). One square a clip, so lip motion stays.
+
+    Where the frames are only a part of the clip, `whole` has the landmarks of all of it, so that every part gets one square.
+    """
+    target = CANONICAL * (out / MOUTH_SIDE)
+    whole = landmarks if whole is None else whole
+    all_moves, moves = similarity(whole[:, STABLE], target), similarity(landmarks[:, STABLE], target)
+    lips = np.einsum("tij,tpj->tpi", all_moves[:, :, :2], whole[:, 48:]) + all_moves[:, None, :, 2]
     moves[:, :, 2] += out / 2 - lips.mean((0, 1))
     return np.stack([_warp(frame, M, out) for frame, M in zip(frames, moves)])

@@ -53,14 +53,17 @@ class Field(nn.Module):
         width, self.n_freq, self.radius = cfg.width, cfg.n_freq_x, cfg.radius
         self.n_freq_view, self.use_lip = cfg.n_freq_v, cfg.sync
         d_x, d_v = 3 + 6 * cfg.n_freq_x + 3 * cfg.plane_channels, 3 + 6 * cfg.n_freq_v
+        d_geometry = cfg.d_id + cfg.d_ex + (cfg.d_lip if cfg.sync else 0)
         self.planes = None
         if cfg.plane_channels:  # see `encode`
             self.planes = nn.Parameter(0.3 * torch.randn(3, cfg.plane_channels, cfg.plane_size, cfg.plane_size))
-        d_geometry = cfg.d_id + cfg.d_ex + (cfg.d_lip if cfg.sync else 0)
-        self.skip = cfg.depth // 2  # x and the codes enter a second time here, as in NeRF
+            self.plane_basis = nn.Parameter(0.1 * torch.randn(cfg.plane_rank, 3, cfg.plane_channels,
+                                                              *[cfg.plane_size // 2] * 2))
+            self.plane_coefficients = nn.Linear(d_geometry, cfg.plane_rank)
+        self.skip = cfg.depth // 2  # the codes, and in a deep network x, enter a second time here, as in NeRF
         entries = (0, self.skip)
         self.hidden = nn.ModuleList(nn.Linear(width if i else d_x, width) for i in range(cfg.depth))
-        self.x_again = nn.Linear(d_x, width, bias=False)
+        self.x_again = nn.Linear(d_x, width, bias=False) if cfg.depth > 4 else None
         self.codes_in = nn.ModuleDict({str(i): nn.Linear(d_geometry, width, bias=False) for i in entries})
         self.density = nn.Linear(width, 1)
         self.appearance_x = nn.Linear(width, cfg.width_appearance)
@@ -76,39 +79,46 @@ class Field(nn.Module):
         parts = [c["id"], c["ex"]]
         if self.use_lip:
             parts.append(f_lip * math.sqrt(f_lip.shape[-1]))
-        geometry = torch.cat(parts, -1)
+        geometry = torch.cat(parts, -1)  # (B, d_geometry)
         biases = {i: layer(geometry)[:, None, None] for i, layer in self.codes_in.items()}
+        if self.planes is not None:
+            moved = torch.tensordot(self.plane_coefficients(geometry), self.plane_basis, 1)  # (B, 3, C, s / 2, s / 2)
+            moved = F.interpolate(moved.flatten(0, 1), scale_factor=2, mode="bilinear", align_corners=False)
+            biases["planes"] = self.planes + moved.unflatten(0, (-1, 3))  # (B, 3, C, s, s)
         biases["appearance"] = self.appearance_codes(torch.cat([c["al"], c["ill"]], -1))[:, None, None]
         return biases
 
-    def encode(self, x: Float[Tensor, "B R S 3"]) -> Float[Tensor, "B R S C"]:
+    def encode(self, x: Float[Tensor, "B R S 3"], condition: dict[str, Tensor]) -> Float[Tensor, "B R S C"]:
         """What the MLP sees of a position x in [-1, 1]^3: NeRF's sines and cosines, in `small` also learnt features.
 
-        The learnt ones are three planes (xy, xz, yz) of feature vectors, read bilinearly, as in EG3D. They are not in the
-        paper: a laptop's few thousand iterations are too few for sines alone, see the README for the measured difference.
+        The learnt ones are three planes (xy, xz, yz) of feature vectors, read bilinearly, as in EG3D. Like the face of a
+        morphable model they are a mean plus a basis times the codes. They are not in the paper: a laptop's few thousand
+        iterations are too few for sines alone, see the README for the measured difference.
         """
         encoded = positional_encoding(x, self.n_freq)
         if self.planes is None:
             return encoded
-        flat = x.reshape(1, -1, 1, 3)  # (1, N, 1, 3)
-        at = torch.cat([flat[..., [0, 1]], flat[..., [0, 2]], flat[..., [1, 2]]])  # (3, N, 1, 2)
-        learnt = F.grid_sample(self.planes, at, align_corners=False)[..., 0]  # (3, C, N)
-        return torch.cat([encoded, learnt.flatten(0, 1).T.view(*x.shape[:-1], -1)], -1)
+        flat = x.flatten(1, 2)[:, None, :, None]  # (B, 1, N, 1, 3)
+        at = torch.cat([flat[..., [0, 1]], flat[..., [0, 2]], flat[..., [1, 2]]], 1).flatten(0, 1)  # (3 B, N, 1, 2)
+        learnt = F.grid_sample(condition["planes"].flatten(0, 1), at, align_corners=False)[..., 0]  # (3 B, C, N)
+        learnt = learnt.unflatten(0, (-1, 3)).flatten(1, 2).transpose(1, 2)  # (B, N, 3 C)
+        return torch.cat([encoded, learnt.unflatten(1, x.shape[1:3])], -1)
 
     def geometry(self, points: Float[Tensor, "B R S 3"], condition: dict[str, Tensor]
                  ) -> tuple[Float[Tensor, "B R S"], Float[Tensor, "B R S W"]]:
         """sigma (1/dm) and the hidden layer it is read from. Depends on x, C_id, C_ex and F_lip only."""
-        h = x = self.encode(points / self.radius)
+        h = x = self.encode(points / self.radius, condition)
         for i, layer in enumerate(self.hidden):
             h = layer(h)
             if str(i) in condition:
                 h = h + condition[str(i)]
-            if i == self.skip:
+            if i == self.skip and self.x_again is not None:
                 h = h + self.x_again(x)
             h = F.relu(h, inplace=True)
-        # At the start sigma = softplus(-1) = 0.31: an optical depth near 1 through the head. Far above 1 every ray is
-        # opaque at its first sample, and no gradient reaches the others.
-        return F.softplus(self.density(h).squeeze(-1) - 1.0), h
+        # At the start sigma = exp(-1.2) = 0.3: an optical depth near 1 through the head. Far above 1 every ray is opaque at
+        # its first sample, and no gradient reaches the others. Skin needs 20 and more, which exp reaches in few steps;
+        # softplus stays a fog for long, and a fog that is seen from several sides blurs.
+        return torch.exp((self.density(h).squeeze(-1) - 1.2).clamp(max=6.0)), h
 
     def appearance(self, h: Float[Tensor, "B R S W"], directions: Float[Tensor, "B R 3"],
                    condition: dict[str, Tensor]) -> Float[Tensor, "B R S A"]:
@@ -186,10 +196,10 @@ class DHNeRF(nn.Module):
 
 
 class LatentCodes(nn.Module):
-    """The learnable codes C of Sec. 3.1: C_id, C_al, C_ill a take, C_ex a frame. They start at the reference codes.
+    """The learnable codes C of Sec. 3.1. They start at the reference codes (the paper's barred C).
 
-    A take is one performance (a sentence, a clip). Codes of two takes of the same person are separate parameters: that
-    they agree is what L_dis (Eq. 6) has to achieve. Gradients are sparse, so a step moves only the codes it used.
+    C_ex is free in every frame. What is known to be one thing is one parameter: C_id a person, C_al an albedo, C_ill a
+    light (HeadNeRF shares its codes so too). Gradients are sparse, so a step moves only the codes it used.
     """
 
     def __init__(self, references: dict[str, Tensor]):
@@ -197,11 +207,10 @@ class LatentCodes(nn.Module):
         self.tables = nn.ModuleDict({name: nn.Embedding.from_pretrained(references[name].clone(), freeze=False, sparse=True)
                                      for name in CODES})
         for name in CODES:
-            self.register_buffer(f"ref_{name}", references[name].clone())  # the paper's barred C
+            self.register_buffer(f"ref_{name}", references[name].clone())
 
-    def forward(self, take: Tensor, frame: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """take (B,), frame (B,) indices -> codes C and references barred C, each {"id": (B, d_id), ...}."""
-        index = {name: frame if name == "ex" else take for name in CODES}
+    def forward(self, index: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Rows (B,) of each table -> codes C and references barred C, each {"id": (B, d_id), "ex": ..., ...}."""
         return ({name: self.tables[name](index[name]) for name in CODES},
                 {name: getattr(self, f"ref_{name}")[index[name]] for name in CODES})
 

@@ -5,8 +5,6 @@ train.py calls this at the end of training; the figures go into heldout.json of 
 """
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -31,43 +29,39 @@ def masked_psnr(image: UInt8[np.ndarray, "H W 3"], truth: UInt8[np.ndarray, "H W
     return float(10 * np.log10(1 / max(mse, 1e-10)))
 
 
-def mean_frame(takes: Iterable, rows: Iterable[np.ndarray]) -> UInt8[np.ndarray, "H W 3"]:
-    """Pixelwise mean of the given frames, one pass, bounded memory."""
-    total, count = 0.0, 0
-    for take, chosen in zip(takes, rows):
-        for row in chosen:
-            total, count = total + take.frames[row].astype(np.float64), count + 1
-    return (total / count).round().astype(np.uint8)
-
-
-def matching_takes(run: Run, train: Corpus, labels: dict[str, int], factor: str) -> list[int]:
-    """Numbers of the training takes that share the label of `factor` with a held-out take; all if none does."""
-    key = LABELS[factor]
-    same = [i for i, take in enumerate(train.takes) if take.labels[key] == labels[key]]
-    return same or list(range(len(train.takes)))
+def mean_frame(corpus: Corpus, index: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:
+    """Pixelwise mean of the frames `index`, one pass, bounded memory."""
+    total = sum(corpus.takes[corpus.take[i]].frames[corpus.row[i]].astype(np.float64) for i in index)
+    return (total / len(index)).round().astype(np.uint8)
 
 
 @torch.no_grad()
 def heldout_codes(run: Run, train: Corpus, take, crops: torch.Tensor, expression: str) -> dict[str, torch.Tensor]:
     """Codes for T held-out frames of `take`: {"id": (1, d), ..., "ex": (T, d) or (1, d)}.
 
-    C_id, C_al and C_ill: the mean of the trained codes of takes with the same subject, albedo and light. C_ex by
-    `expression`: "audio_pose" replays the subject's training frames backwards from the last, "audio_pose_mean" is their mean,
-    "extractor" is what the extractor reads from the held-out frames (crops (T, 3, s, s), mouth blanked).
+    C_id, C_al and C_ill: the trained code of the same person, albedo and light; where training had none of that label, what
+    the extractor reads in these frames. C_ex by `expression`: "audio_pose" replays the person's training frames
+    backwards from the last, "audio_pose_mean" is their mean, "extractor" is read from the held-out frames
+    (crops (T, 3, s, s), mouth blanked).
     """
-    tables = run.codes.tables
-    codes = {f: F.normalize(tables[f].weight[matching_takes(run, train, take.labels, f)].mean(0, keepdim=True), dim=-1)
-             for f in LABELS}
-    if expression == "extractor":
-        codes["ex"] = torch.cat([run.extractor(block.to(run.device))["ex"] for block in crops.split(256)])
-        return codes
-    own = matching_takes(run, train, take.labels, "id")[-1]
-    trained = tables["ex"].weight[train.first[own]:train.first[own + 1]]  # (n, d)
-    if expression == "audio_pose_mean":
-        codes["ex"] = F.normalize(trained.mean(0, keepdim=True), dim=-1)
-    else:
-        codes["ex"] = trained.flip(0)[back_and_forth(len(trained), len(crops))]
+    blocks = [run.extractor(block.to(run.device)) for block in crops.split(256)]
+    read = {name: torch.cat([b[name] for b in blocks]) for name in CODES}
+    codes = {"ex": read["ex"]}
+    for factor, key in LABELS.items():
+        row = np.flatnonzero(train.names[factor] == take.labels[key])
+        codes[factor] = run.codes.tables[factor].weight[row] if len(row) else \
+            F.normalize(read[factor].mean(0, keepdim=True), dim=-1)
+    if expression != "extractor":
+        trained = run.codes.tables["ex"].weight[same_person(train, take)]  # (n, d)
+        codes["ex"] = trained.flip(0)[back_and_forth(len(trained), len(crops))] if expression == "audio_pose" else \
+            F.normalize(trained.mean(0, keepdim=True), dim=-1)
     return codes
+
+
+def same_person(train: Corpus, take) -> np.ndarray:
+    """Indices of the training frames of the person in a held-out take; of all frames if there are none."""
+    same = train.names["id"][train.label["id"]] == take.labels["id"]
+    return np.flatnonzero(same) if same.any() else np.arange(len(train))
 
 
 def render_heldout(run: Run, train: Corpus, heldout: Corpus, number: int, expression: str, limit: int | None = None):
@@ -85,8 +79,7 @@ def score_heldout(run: Run, train: Corpus, heldout: Corpus, per_take: int = 60) 
     scores: dict[str, list[float]] = {name: [] for name in NAMES}
     for number, take in enumerate(heldout.takes):
         rows = heldout.rows[number][:per_take]
-        same = matching_takes(run, train, take.labels, "id")
-        baseline = mean_frame([train.takes[i] for i in same], [train.rows[i] for i in same])
+        baseline = mean_frame(train, same_person(train, take))
         for name in NAMES:
             frames = [baseline] * len(rows) if name == "mean_face" else \
                 render_heldout(run, train, heldout, number, name, per_take)

@@ -108,13 +108,15 @@ def extractor_loss(cfg: Config, extractor: LatentExtractor, train: Corpus, facto
 
 @torch.no_grad()
 def reference_codes(extractor: LatentExtractor, train: Corpus, device: torch.device) -> dict[str, Tensor]:
-    """The barred C of Eq. 6: C_ex a frame (n, d); C_id, C_al, C_ill a take (takes, d), the mean direction of its frames."""
+    """The barred C of Eq. 6: C_ex of each frame (n, d); C_id of each person, C_al of each albedo, C_ill of each light: the
+    mean direction of what the extractor reads in their frames."""
     blocks = [extractor(train.head_crops(index).to(device)) for index in np.array_split(np.arange(len(train)),
                                                                                        len(train) // 256 + 1)]
     codes = {name: torch.cat([b[name] for b in blocks]) for name in CODES}
-    spans = list(zip(train.first[:-1], train.first[1:]))
-    return {name: code if name == "ex" else F.normalize(torch.stack([code[a:b].mean(0) for a, b in spans]), dim=-1)
-            for name, code in codes.items()}
+    for name, label in train.label.items():
+        label = torch.from_numpy(label).to(device)
+        codes[name] = F.normalize(torch.stack([codes[name][label == i].mean(0) for i in range(int(label.max()) + 1)]), dim=-1)
+    return codes
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -164,18 +166,20 @@ class FieldTrainer:
             with torch.no_grad():
                 index = np.array_split(np.arange(len(train)), len(train) // 512 + 1)
                 self.f_lip = torch.cat([e_audio(torch.from_numpy(train.f_a[i]).to(device)) for i in index])
-        planes = [self.model.field.planes] if self.model.field.planes is not None else []
+        field = self.model.field
+        planes = [field.planes, field.plane_basis] if field.planes is not None else []
         others = [p for p in self.model.parameters() if not any(p is q for q in planes)]
         self.optimisers = [torch.optim.Adam([{"params": others, "lr": cfg.lr}, {"params": planes, "lr": cfg.lr_planes}]),
                            torch.optim.SparseAdam(list(self.codes.parameters()), lr=cfg.lr_codes)]
 
     def step(self, iteration: int) -> dict[str, Tensor]:
-        """One iteration: a few pairs of consecutive frames, the loss of Eq. 2, one step of both optimisers."""
+        """One iteration: frames (B,), the loss of Eq. 2, one step of both optimisers."""
         cfg = self.cfg
         rng, generator = generators(cfg, "field", iteration)
         before = rng.choice(self.train.pair_starts, cfg.pairs)
-        index = np.concatenate([before, before + 1])  # (B,): frames j-1, then frames j
-        terms = self.losses(index, generator)
+        consecutive = rng.random() < cfg.pair_share
+        after = before + 1 if consecutive else rng.integers(len(self.train), size=cfg.pairs)
+        terms = self.losses(np.concatenate([before, after]), consecutive, generator)
         decay = 0.1 ** (iteration / cfg.iters)
         for optimiser, rates in zip(self.optimisers, ((cfg.lr, cfg.lr_planes), (cfg.lr_codes,))):
             for group, rate in zip(optimiser.param_groups, rates):
@@ -186,11 +190,12 @@ class FieldTrainer:
             optimiser.step()
         return terms
 
-    def losses(self, index: np.ndarray, generator: torch.Generator) -> dict[str, Tensor]:
-        """Eq. 2 and its terms for frames `index` (B,), the second half of which follow the first half in time."""
+    def losses(self, index: np.ndarray, consecutive: bool, generator: torch.Generator) -> dict[str, Tensor]:
+        """Eq. 2 and its terms for frames `index` (B,). Where `consecutive`, the second half of them are the frames j that
+        follow the frames j - 1 of the first half; else they are unrelated, and L_v is left out."""
         cfg, at = self.cfg, torch.from_numpy(index).to(self.device)
         truth = {k: v.to(self.device, non_blocking=True) for k, v in self.train.frames(index).items()}
-        codes, references = self.codes(torch.from_numpy(self.train.take[index]).to(self.device), at)
+        codes, references = self.codes({k: v.to(self.device) for k, v in self.train.code_rows(index).items()})
         out = self.model(codes, None if self.f_lip is None else self.f_lip[at], truth["K"], truth["cam_to_head"],
                          truth["background"], generator)
         image, image_gt, B = out["image"], truth["image"], len(index) // 2
@@ -199,7 +204,7 @@ class FieldTrainer:
         l_per = losses.perceptual_loss(self.vgg(image), self.vgg(image_gt)) if self.vgg else torch.zeros(())
         l_rec = losses.reconstruction_loss(l_per, l_pho, cfg.lambda_per)
         l_dis = losses.disentangling_loss(codes, references)
-        l_v = losses.velocity_loss(image[B:], image[:B], image_gt[B:], image_gt[:B])
+        l_v = losses.velocity_loss(image[B:], image[:B], image_gt[B:], image_gt[:B]) if consecutive else torch.zeros(())
         l_opacity = losses.opacity_loss(out["opacity"], truth["mask"], truth["known"])
         total = losses.total_loss(l_rec, l_dis, l_v, cfg.lambda_rec, cfg.lambda_dis, cfg.lambda_v)
         mse = (truth["mask"] * (image - image_gt).square()).sum() / (3 * truth["mask"].sum())
@@ -242,11 +247,12 @@ def take_records(train: Corpus) -> tuple[list[dict], Tensor]:
     """What animate.py needs of each training take, as tensors and plain values, and the distinct backgrounds."""
     records, backgrounds = [], {}
     for take, rows, first in zip(train.takes, train.rows, train.first):
+        codes = {factor: int(train.label[factor][first]) for factor in train.label}
         number = backgrounds.setdefault(take.background.tobytes(), (len(backgrounds), take.background))[0]
         records.append({"name": take.name, "subject": take.subject, "fps": float(take.fps), "first": int(first),
                         "background": number, "K": torch.from_numpy(take.K).float(),
                         "cam_to_head": torch.from_numpy(take.cam_to_head[rows]).float(),
-                        "labels": {k: int(v) for k, v in take.labels.items()}})
+                        "codes": codes})
     return records, torch.from_numpy(np.stack([b for _, b in backgrounds.values()]))
 
 

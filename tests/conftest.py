@@ -1,7 +1,7 @@
 """conftest.py - set-up for all tests, run before any of the modules is imported.
 
-It puts the repository's root on sys.path, switches the run-time check of the shapes in public signatures on (jaxtyping
-with beartype; in tests only, because it costs time), keeps torch to two threads (to OMP_NUM_THREADS where that is set:
+It puts the repository's root on sys.path, switches the run-time check of shapes in public signatures on
+(jaxtyping with beartype; in tests only, because it costs time), keeps torch to two threads (OMP_NUM_THREADS:
 1 is faster beside other work, as most tensors here are tiny), and keeps every model hub offline.
 """
 import os
@@ -18,7 +18,7 @@ sys.path[:0] = [str(ROOT)]
 
 from jaxtyping import install_import_hook  # noqa: E402
 
-CHECKED = sorted(path.stem for path in ROOT.glob("*.py"))  # the flat modules; the tests themselves are not checked
+CHECKED = sorted(path.stem for path in ROOT.glob("*.py"))  # the flat modules, not the tests
 install_import_hook(CHECKED, "beartype.beartype")
 
 import torch  # noqa: E402

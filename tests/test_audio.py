@@ -1,7 +1,7 @@
 """test_audio.py - F_A and its alignment with the frames (Sec. 3.1), the lip sync module (Sec. 3.4, Eq. 8).
 
-Oracles: a discrete Fourier transform in sums, numpy.interp, transformers' own forward pass, and bursts of sound whose
-times are known. HuBERT is a tiny random one, with the published model's strides, saved by the test itself.
+Oracles: a discrete Fourier transform in sums, numpy.interp, transformers' own forward pass, and bursts of
+sound at known times. HuBERT is a tiny random one with the published strides, saved by the tests themselves.
 """
 import math
 
@@ -28,7 +28,7 @@ def noise(seconds, seed=0, level=0.1):
     return (level * np.random.default_rng(seed).normal(size=int(seconds * RATE))).astype(np.float32)
 
 
-# -------------------------------------------------------------------------------------------------------------- log-mel
+# ---------------------------------------------------------------------------------------------------- log-mel
 
 def scalar_mel_bands():
     """Edges and centres in Hz of 40 bands from 60 to 7600 Hz: 42 points equally spaced in mel."""
@@ -51,7 +51,8 @@ def scalar_log_mel(wave, row):
     edges, out = scalar_mel_bands(), []
     for band in range(40):
         low, centre, high = edges[band:band + 3]
-        heights = [max(0.0, min((b * 31.25 - low) / (centre - low), (high - b * 31.25) / (high - centre))) for b in range(257)]
+        bins = [31.25 * b for b in range(257)]
+        heights = [max(0.0, min((f - low) / (centre - low), (high - f) / (high - centre))) for f in bins]
         energy = sum(h * p for h, p in zip(heights, power)) / sum(heights)
         out.append(math.log(energy + 1e-3) / 4)
     return out
@@ -62,7 +63,8 @@ def test_log_mel_scalar_transcription():
     features, times = audio.log_mel(wave)
     assert features.shape == (11, 40) and np.allclose(times, 0.01 * np.arange(11))
     for row in (0, 4, 10):
-        assert np.allclose(features[row], scalar_log_mel(wave, row), atol=1e-3), f"row {row}, at {times[row]} s"
+        assert np.allclose(features[row], scalar_log_mel(wave, row), atol=1e-3), \
+            f"row {row}, at {times[row]} s"
 
 
 @pytest.mark.parametrize("frequency", [110, 440, 1500, 4000, 7000])
@@ -72,7 +74,8 @@ def test_log_mel_of_a_pure_tone_peaks_in_its_band(frequency):
     distance = [abs(math.log(1 + frequency / 700) - math.log(1 + c / 700)) for c in edges[1:-1]]
     want = distance.index(min(distance))
     got = features[10:40].mean(0).argmax()
-    assert got == want, f"{frequency} Hz: band {got}, want {want}. Is the filter bank upside down or on a linear scale?"
+    assert got == want, \
+        f"{frequency} Hz: band {got}, want {want}. Is the filter bank upside down or on a linear scale?"
 
 
 def test_mel_filters_have_unit_sum_and_no_holes():
@@ -99,14 +102,15 @@ def test_log_mel_of_short_and_silent_sound(samples, silent):
         assert np.ptp(f_a) == 0, "silence is constant"
 
 
-# --------------------------------------------------------------------------------------------------------------- HuBERT
+# ----------------------------------------------------------------------------------------------------- HuBERT
 
 @pytest.fixture(scope="module")
 def hubert_folder(tmp_path_factory):
     from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
     torch.manual_seed(3)
     config = HubertConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
-                          conv_dim=(16,) * 7, conv_bias=True, num_conv_pos_embeddings=3, num_conv_pos_embedding_groups=2)
+                          conv_dim=(16,) * 7, conv_bias=True, num_conv_pos_embeddings=3,
+                          num_conv_pos_embedding_groups=2)
     assert math.prod(config.conv_stride) == 320  # the published model's strides
     folder = tmp_path_factory.mktemp("hubert")
     HubertModel(config).save_pretrained(folder)
@@ -128,7 +132,8 @@ def test_hubert_loads_frozen_with_its_normalisation(hubert, hubert_folder, tmp_p
     assert audio.load_hubert(str(tmp_path))[1] is False
 
 
-@pytest.mark.parametrize("missing", ["everything", "preprocessor_config.json", "config.json", "model.safetensors"])
+@pytest.mark.parametrize("missing",
+                         ["everything", "preprocessor_config.json", "config.json", "model.safetensors"])
 def test_hubert_that_cannot_be_had_is_one_line(missing, hubert_folder, tmp_path):
     if missing != "everything":
         for file in hubert_folder.iterdir():
@@ -146,12 +151,13 @@ def test_hubert_gives_one_vector_every_20_ms(hubert, samples):
     features, times = audio.hubert_features(noise(4)[:samples], *hubert, chunk=1.0, context=0.2)
     n = (samples - 400) // 320 + 1
     assert features.shape == (n, 16) and times.shape == (n,)
-    assert np.allclose(times, [0.0125 + 0.02 * i for i in range(n)]), "the time of a vector is the middle of its 25 ms"
+    assert np.allclose(times, [0.0125 + 0.02 * i for i in range(n)]), \
+        "the time of a vector is the middle of its 25 ms"
 
 
 def test_hubert_features_are_the_models_own(hubert):
     model, _ = hubert
-    wave = 0.3 + 2 * noise(1)[:400 + 320 * 40]  # no samples left over, which would enter the model's group norm
+    wave = 0.3 + 2 * noise(1)[:400 + 320 * 40]  # no samples left over for its group norm
     for normalise in (True, False):
         got, _ = audio.hubert_features(wave, model, normalise)
         x = (wave - wave.mean()) / math.sqrt(wave.var() + 1e-7) if normalise else wave
@@ -161,7 +167,7 @@ def test_hubert_features_are_the_models_own(hubert):
 
 
 class Listening(torch.nn.Linear):
-    """Stands in for HuBERT and keeps what it hears. (The real one's group norm would hide a wrong loudness.)"""
+    """Stands in for HuBERT and keeps what it hears: the real one's group norm would hide its loudness."""
 
     def forward(self, x):
         self.heard = x[0].numpy()
@@ -172,7 +178,8 @@ def test_hubert_hears_unit_variance_where_it_wants_to():
     wave, model = 0.3 + 2 * noise(1), Listening(1, 1)
     audio.hubert_features(wave, model, True)
     heard = model.heard
-    assert abs(heard.mean()) < 0.01 and abs(heard.std() - 1) < 0.01, f"mean {heard.mean():.3f}, deviation {heard.std():.3f}, want 0, 1"
+    assert abs(heard.mean()) < 0.01 and abs(heard.std() - 1) < 0.01, \
+        f"mean {heard.mean():.3f}, deviation {heard.std():.3f}, want 0, 1"
     audio.hubert_features(wave, model, False)
     assert np.array_equal(model.heard, wave[:len(model.heard)])
 
@@ -180,13 +187,13 @@ def test_hubert_hears_unit_variance_where_it_wants_to():
 def test_hubert_in_chunks_equals_hubert_in_one_piece(hubert):
     wave = noise(4)
     whole, times = audio.hubert_features(wave, *hubert)
-    parts, times_parts = audio.hubert_features(wave, *hubert, chunk=0.9, context=10.0)  # context reaches everything
+    parts, times_parts = audio.hubert_features(wave, *hubert, chunk=0.9, context=10.0)  # context: everything
     assert np.array_equal(times, times_parts)
     assert np.allclose(parts, whole, atol=1e-4), "chunks are cut or put together in the wrong place"
 
 
 def test_hubert_in_chunks_with_little_context_has_no_seam(hubert):
-    """Attention sees the whole piece, so chunks are only close; a slip by one vector would leave no likeness."""
+    """Attention sees the whole piece, so chunks are only close; a slip by one vector is not."""
     whole, _ = audio.hubert_features(noise(4), *hubert)
     parts, _ = audio.hubert_features(noise(4), *hubert, chunk=0.9, context=0.4)
     likeness = [np.corrcoef(a, b)[0, 1] for a, b in zip((whole - whole.mean(0)).T, (parts - whole.mean(0)).T)]
@@ -201,7 +208,7 @@ def test_hubert_short_and_silent_sound(hubert_folder):
         assert f_a.shape == (9, 5, 16) and np.isfinite(f_a).all()
 
 
-# ------------------------------------------------------------------------------------------------------------ alignment
+# -------------------------------------------------------------------------------------------------- alignment
 
 @pytest.mark.parametrize("window", [1, 4, 16])
 def test_align_is_linear_interpolation_at_time_stamps(window):
@@ -239,12 +246,13 @@ def bursts():
 
 
 def found_delay(f_a, frame_times, middles):
-    """The delay (s) at which what F_A does follows a train of smooth bumps best: its normalised cross-correlation."""
+    """The delay (s) at which F_A follows a train of smooth bumps best, by normalised cross-correlation."""
     centre = f_a.mean(1)  # the middle of the window of 2
     activity = np.linalg.norm(centre - np.median(centre, 0), axis=1)
     grid, delays = np.arange(-1, 27, 0.001), np.arange(-0.3, 0.3, 0.001)
     train = sum(np.exp(-0.5 * ((grid - m) / 0.03) ** 2) for m in middles)
-    return delays[np.argmax([np.corrcoef(activity, np.interp(frame_times - d, grid, train))[0, 1] for d in delays])]
+    likeness = [np.corrcoef(activity, np.interp(frame_times - d, grid, train))[0, 1] for d in delays]
+    return delays[np.argmax(likeness)]
 
 
 @pytest.mark.parametrize("fps", FPS)
@@ -257,13 +265,14 @@ def test_bursts_are_found_at_their_frames(source, fps, bursts, hubert_folder):
     f_a = audio.feature_extractor(source if source == "logmel" else str(hubert_folder), 2)(wave, frame_times)
     assert len(f_a) == len(frame_times), "exactly one row a frame"
     error = found_delay(f_a, frame_times, middles) - delay
-    assert abs(error) < 0.5 / fps, f"{source} at {fps:.2f} fps: sound and picture are {1000 * error:.0f} ms apart. Paired by index?"
+    assert abs(error) < 0.5 / fps, \
+        f"{source} at {fps:.2f} fps: sound and picture are {1000 * error:.0f} ms apart. Paired by index?"
     late = frame_times > 18  # no drift towards the end
     error = found_delay(f_a[late], frame_times[late], middles) - delay
     assert abs(error) < 1 / fps, f"{source} at {fps:.2f} fps: {1000 * error:.0f} ms apart at the end"
 
 
-# ---------------------------------------------------------------------------------------------------------- sync module
+# ------------------------------------------------------------------------------------------------ sync module
 
 @pytest.mark.eq8
 @pytest.mark.parametrize("window, d_in", [(16, 40), (5, 16), (1, 7)])
@@ -272,7 +281,8 @@ def test_encoders_give_unit_vectors(window, d_in):
     e_audio, e_lip = audio.AudioEncoder(d_in, window, 12), audio.LipEncoder(32, 12)
     f_al, f_lip = e_audio(3 * torch.randn(6, window, d_in)), e_lip(torch.rand(6, 3, 32, 32))
     for name, f in (("F_al", f_al), ("F_lip", f_lip)):
-        assert f.shape == (6, 12) and torch.allclose(f.norm(dim=1), torch.ones(6), atol=1e-5), f"{name}: not of unit length"
+        assert f.shape == (6, 12) and torch.allclose(f.norm(dim=1), torch.ones(6), atol=1e-5), \
+            f"{name}: not of unit length"
     e_audio.eval()
     x = torch.randn(3, window, d_in)
     assert torch.allclose(e_audio(x)[1:2], e_audio(x[1:2]), atol=1e-6), "frozen, a frame's F_al is its own"
@@ -294,7 +304,7 @@ def smooth_signal(n, g):
 
 
 def talking_blob(n, seed):
-    """A signal drives both: dark ellipses in 16 x 16 pictures, and noisy windows (n, 8, 6) of 'sound features'."""
+    """One signal drives dark ellipses in 16 x 16 pictures and noisy windows (n, 8, 6) of 'sound features'."""
     g = np.random.default_rng(seed)
     signal, mixing = smooth_signal(n + 8, g), np.random.default_rng(99).normal(size=6)
     open_ = signal[4:n + 4]
@@ -323,14 +333,17 @@ def test_eq8_sync_module_learns_which_sound_belongs_to_which_mouth():
         optimiser.step()
         history.append(loss.item())
     low, chance, _ = losses.info_nce_range()
-    assert np.mean(history[-20:]) < chance - 0.7, f"L_lips {np.mean(history[-20:]):.2f}, chance {chance:.2f}, best {low:.2f}"
+    assert np.mean(history[-20:]) < chance - 0.7, \
+        f"L_lips {np.mean(history[-20:]):.2f}, chance {chance:.2f}, best {low:.2f}"
     mouths, f_a = talking_blob(300, 2)  # held out: another signal
     with torch.no_grad():
         f_lip, f_al = e_lip.eval()(mouths), e_audio.eval()(f_a)
     negative = audio.draw_negatives(take[:300], time[:300], np.arange(300), 10, rng)
-    right = losses.cosine_similarity(f_lip, f_al)[:, None] > losses.cosine_similarity(f_lip[:, None].expand(-1, 10, -1), f_al[negative])
+    d = losses.cosine_similarity
+    right = d(f_lip, f_al)[:, None] > d(f_lip[:, None].expand(-1, 10, -1), f_al[negative])
     accuracy = right.all(1).float().mean().item()
-    assert accuracy > 3 / 11, f"held out: the right sound of 11 in {accuracy:.0%} of the frames, by chance 9 %"
+    assert accuracy > 3 / 11, \
+        f"held out: the right sound of 11 in {accuracy:.0%} of the frames, by chance 9 %"
 
 
 @pytest.mark.eq8
@@ -354,13 +367,14 @@ def test_eq8_negatives_cover_everything_admissible():
     take, time = np.repeat([0, 1], [40, 20]), np.concatenate([np.arange(40), np.arange(20)]) / 32
     drawn = audio.draw_negatives(take, time, np.full(200, 20), 10, np.random.default_rng(0), apart=0.25)
     want = [i for i in range(60) if take[i] == 1 or abs(i - 20) >= 8]
-    assert sorted(set(drawn.ravel().tolist())) == want, "any time of another take is admissible, and `apart` exactly"
+    assert sorted(set(drawn.ravel().tolist())) == want, \
+        "any time of another take is admissible, and `apart` exactly"
     assert (PAPER.n_negatives, PAPER.tau) == (10, 0.5)
 
 
 @pytest.mark.eq8
 def test_eq8_rare_negatives_are_found_and_none_is_an_error():
-    time = np.append(np.full(3000, 0.1), 0.6)  # one admissible frame among 3000: a random draw of 16 misses it
+    time = np.append(np.full(3000, 0.1), 0.6)  # one admissible among 3000: 16 draws miss it
     got = audio.draw_negatives(np.zeros(3001, int), time, np.array([0]), 1, np.random.default_rng(0))
     assert got.tolist() == [[3000]]
     with pytest.raises(InputError) as error:

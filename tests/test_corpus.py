@@ -1,4 +1,4 @@
-"""test_corpus.py - batches of frame pairs (Eq. 7) and the contrast that trains the code extractor (Sec. 3.3, Eq. 8).
+"""test_corpus.py - frame pairs (Eq. 7) and the contrast that trains the code extractor (Sec. 3.3, Eq. 8).
 
 Takes are built here by hand, with labels and expressions that the tests choose.
 """
@@ -14,14 +14,15 @@ SIZE = 24
 
 
 def face_landmarks(T):
-    """68 landmarks of a face that fills the picture: a jaw, brows, nose, eyes and lips in about the right places."""
+    """68 landmarks of a face that fills the picture, its parts in about the right places."""
     angle = np.linspace(0, np.pi, 17)
     jaw = np.column_stack([0.5 - 0.45 * np.cos(angle), 0.4 + 0.55 * np.sin(angle)])
     row = lambda n, x0, x1, y0, y1: np.column_stack([np.linspace(x0, x1, n), np.linspace(y0, y1, n)])
     ring = lambda n, x, y, a, b: np.column_stack([x - a * np.cos(2 * np.pi * np.arange(n) / n),
                                                   y - b * np.sin(2 * np.pi * np.arange(n) / n)])
-    points = np.concatenate([jaw, row(5, 0.2, 0.43, 0.3, 0.3), row(5, 0.57, 0.8, 0.3, 0.3), row(4, 0.5, 0.5, 0.4, 0.58),
-                             row(5, 0.42, 0.58, 0.64, 0.64), ring(6, 0.325, 0.4, 0.085, 0.03), ring(6, 0.675, 0.4, 0.085, 0.03),
+    points = np.concatenate([jaw, row(5, 0.2, 0.43, 0.3, 0.3), row(5, 0.57, 0.8, 0.3, 0.3),
+                             row(4, 0.5, 0.5, 0.4, 0.58), row(5, 0.42, 0.58, 0.64, 0.64),
+                             ring(6, 0.325, 0.4, 0.085, 0.03), ring(6, 0.675, 0.4, 0.085, 0.03),
                              ring(12, 0.5, 0.78, 0.15, 0.06), ring(8, 0.5, 0.78, 0.1, 0.03)])
     return np.repeat(SIZE * points[None], T, 0).astype(np.float32)
 
@@ -30,13 +31,14 @@ def make_take(name, T=12, fps=25.0, ids=None, labels=(0, 0, 0), f_exp=None, kind
     g = np.random.default_rng(seed)
     ids = np.arange(T) if ids is None else np.asarray(ids)
     T = len(ids)
+    pixels = lambda *shape: g.integers(0, 255, shape).astype(np.uint8)
     basis = np.zeros((2, 68, 3))
     basis[0, 17:27, 1], basis[1, 48:, 1] = 1.0, 1.0  # the first raises the brows, the second moves the lips
-    return Take(name, name.split("/")[0], fps, ids, face_landmarks(T), np.eye(3), np.repeat(np.eye(4)[None], T, 0),
+    return Take(name, name.split("/")[0], fps, ids, face_landmarks(T), np.eye(3),
+                np.repeat(np.eye(4)[None], T, 0),
                 g.normal(size=(T, 2)) if f_exp is None else np.asarray(f_exp, float), basis,
                 g.normal(size=16000).astype(np.float32), dict(zip(("id", "albedo", "light"), labels)),
-                g.integers(0, 255, (T, SIZE, SIZE, 3)).astype(np.uint8), g.integers(0, 255, (T, SIZE, SIZE)).astype(np.uint8),
-                g.integers(0, 255, (SIZE, SIZE, 3)).astype(np.uint8), kind)
+                pixels(T, SIZE, SIZE, 3), pixels(T, SIZE, SIZE), pixels(SIZE, SIZE, 3), kind)
 
 
 def whole(takes):
@@ -45,19 +47,21 @@ def whole(takes):
 
 @pytest.fixture
 def mixed():
-    """Three people x two sentences, with colours and lights of their own choosing: no label explains another."""
+    """Three people x two sentences, colours and lights drawn so that no label explains another."""
     labels = [(0, 0, 1), (0, 1, 0), (1, 1, 1), (1, 0, 0), (2, 0, 1), (2, 1, 2)]
     return whole([make_take(f"p{l[0]}/s{i}", labels=l, seed=i, T=20) for i, l in enumerate(labels)])
 
 
-# ----------------------------------------------------------------------------------------------------------- the index
+# -------------------------------------------------------------------------------------------------- the index
 
 @pytest.mark.eq7
 def test_eq7_pairs_never_cross_takes_or_gaps():
-    takes = [make_take("a/1", ids=[0, 1, 2, 5, 6, 9]), make_take("a/2", ids=[10, 11, 13]), make_take("b/1", ids=[14, 15])]
+    takes = [make_take("a/1", ids=[0, 1, 2, 5, 6, 9]), make_take("a/2", ids=[10, 11, 13]),
+             make_take("b/1", ids=[14, 15])]
     c = whole(takes)
     got = [(int(c.take[i]), int(takes[c.take[i]].frame_ids[c.row[i]])) for i in c.pair_starts]
-    assert got == [(0, 0), (0, 1), (0, 5), (1, 10), (2, 14)], "Eq. 7: j and j - 1 are neighbours in time, of one take"
+    assert got == [(0, 0), (0, 1), (0, 5), (1, 10), (2, 14)], \
+        "Eq. 7: j and j - 1 are neighbours in time, of one take"
     for i in c.pair_starts:
         assert c.take[i] == c.take[i + 1] and c.time[i + 1] - c.time[i] == pytest.approx(1 / 25)
 
@@ -69,11 +73,14 @@ def test_eq7_a_take_that_goes_on_where_another_ended_is_still_another():
 
 
 def test_index_keeps_rows_times_and_labels():
-    takes = [make_take("a/1", ids=[0, 1, 4], fps=25.0, labels=(0, 5, 7)), make_take("b/1", ids=[3, 4, 5, 6], fps=30.0, labels=(1, 6, 7))]
+    takes = [make_take("a/1", ids=[0, 1, 4], fps=25.0, labels=(0, 5, 7)),
+             make_take("b/1", ids=[3, 4, 5, 6], fps=30.0, labels=(1, 6, 7))]
     c = Corpus(takes, [np.array([0, 2]), np.array([1, 2, 3])])
-    assert len(c) == 5 and c.take.tolist() == [0, 0, 1, 1, 1] and c.row.tolist() == [0, 2, 1, 2, 3] and c.first.tolist() == [0, 2, 5]
+    assert len(c) == 5 and c.take.tolist() == [0, 0, 1, 1, 1] and c.row.tolist() == [0, 2, 1, 2, 3]
+    assert c.first.tolist() == [0, 2, 5]
     assert np.allclose(c.time, [0, 4 / 25, 4 / 30, 5 / 30, 6 / 30]), "time is frame id / fps, not the row"
-    assert c.label["id"].tolist() == [0, 0, 1, 1, 1] and c.label["al"].tolist() == [5, 5, 6, 6, 6] and set(c.label["ill"]) == {7}
+    assert c.label["id"].tolist() == [0, 0, 1, 1, 1] and c.label["al"].tolist() == [5, 5, 6, 6, 6]
+    assert set(c.label["ill"]) == {7}
     assert c.pair_starts.tolist() == [2, 3]
 
 
@@ -99,7 +106,7 @@ def test_upper_face_is_in_decimetres_and_blind_to_the_lips():
     assert np.allclose(u[1], 0) and np.allclose(u[2], u[0]), "what the lips do belongs to F_lip"
 
 
-# ---------------------------------------------------------------------------------------------------------------- crops
+# ------------------------------------------------------------------------------------------------------ crops
 
 def test_prepare_writes_crops_and_features_of_every_frame(tmp_path):
     takes = [make_take("a/1", seed=1), make_take("b/1", T=9, seed=2, ids=[0, 1, 2, 3, 6, 7, 8, 9, 30])]
@@ -111,16 +118,18 @@ def test_prepare_writes_crops_and_features_of_every_frame(tmp_path):
         return np.repeat(frame_times[:, None, None], 3, 1).repeat(2, 2).astype(np.float32)
 
     c.prepare(tmp_path / "crops", 16, features)
-    assert c.f_a.shape == (19, 3, 2) and np.allclose(c.f_a[:, 0, 0], c.time), "F_A keeps to frame ids where frames dropped out"
+    assert c.f_a.shape == (19, 3, 2) and np.allclose(c.f_a[:, 0, 0], c.time), \
+        "F_A keeps to frame ids where frames dropped out"
     assert [w is t.wave for (w, _), t in zip(asked, takes)] == [True, True]
     head, mouth = c.head_crops(np.array([0, 18])), c.mouth_crops(np.array([0, 18]))
     assert head.shape == mouth.shape == (2, 3, 16, 16)
     for b, (take, row) in enumerate([(takes[0], 2), (takes[1], 8)]):
-        whole_face = stable_crop(take.frames[row:row + 1], take.landmarks[row:row + 1], 16)[0].transpose(2, 0, 1) / 255
+        one = take.frames[row:row + 1], take.landmarks[row:row + 1], 16
+        whole_face = stable_crop(*one)[0].transpose(2, 0, 1) / 255
         top = int(0.66 * 16)
         assert np.allclose(head[b, :, :top].numpy(), whole_face[:, :top], atol=1e-6)
         assert (head[b, :, top:] == 128 / 255).all(), "the extractor must not see the mouth"
-        want = mouth_crop(take.frames[row:row + 1], take.landmarks[row:row + 1], 16)[0].transpose(2, 0, 1) / 255
+        want = mouth_crop(*one)[0].transpose(2, 0, 1) / 255
         assert np.allclose(mouth[b].numpy(), want, atol=1e-6)
 
 
@@ -131,20 +140,21 @@ def test_without_mouth_leaves_its_input_alone():
 
 
 def test_mouth_crops_stand_still_across_blocks(tmp_path):
-    """data.mouth_crop: one square a clip. A take of more than 256 frames is cropped in blocks, which must agree."""
+    """data.mouth_crop: one square a clip. A long take is cropped in blocks, and they must agree."""
     take = make_take("a/1", T=300)
     take.landmarks[280:, 48:, 1] += 3.0  # the mouth opens at the end only
     take.frames[:] = take.frames[0]
     c = whole([take])
     c.prepare(tmp_path, 16, lambda wave, frame_times: np.zeros((len(frame_times), 1, 1), np.float32))
     assert np.array_equal(c.mouths[250], c.mouths[270]), \
-        "the same picture with the same stable landmarks gives another mouth crop in another block of 256 frames"
+        "the same picture with the same landmarks gives another mouth crop in another block"
 
 
-# -------------------------------------------------------------------------------------------------------------- contrast
+# --------------------------------------------------------------------------------------------------- contrast
 
 def shared(c, frames, anchor, but):
-    return sum((c.label[f][frames] == c.label[f][anchor]).astype(int) for f in ("id", "al", "ill") if f != but)
+    others = [f for f in ("id", "al", "ill") if f != but]
+    return sum((c.label[f][frames] == c.label[f][anchor]).astype(int) for f in others)
 
 
 @pytest.mark.eq8
@@ -155,19 +165,21 @@ def test_eq8_positives_share_the_factor_and_negatives_do_not(mixed, factor):
     for anchor in range(0, len(mixed), 2):
         positive, negatives = mixed.contrast(factor, anchor, 10, rng)
         assert label[positive] == label[anchor], f"C_{factor}: a positive of another {factor}"
-        assert negatives.shape == (10,) and (label[negatives] != label[anchor]).all(), f"C_{factor}: a false negative"
+        assert negatives.shape == (10,) and (label[negatives] != label[anchor]).all(), \
+            f"C_{factor}: a false negative"
         hard += shared(mixed, negatives, anchor, factor).tolist()
         easy += shared(mixed, np.flatnonzero(label != label[anchor]), anchor, factor).tolist()
         positive_shared.append(shared(mixed, np.array([positive]), anchor, factor)[0])
         random_shared += shared(mixed, np.flatnonzero(label == label[anchor]), anchor, factor).tolist()
     assert np.mean(hard) > np.mean(easy) + 0.2, "hard negatives share everything but the factor"
-    assert np.mean(positive_shared) < np.mean(random_shared) - 0.2, "positives share the factor and little else"
+    assert np.mean(positive_shared) < np.mean(random_shared) - 0.2, \
+        "positives share the factor and little else"
 
 
 @pytest.mark.eq8
 @pytest.mark.parametrize("factor", ["id", "al"])
 def test_eq8_among_equals_expression_decides(factor):
-    """One take a person: the labels never tell two candidates apart, only the nearness of their expression does."""
+    """One take a person: labels never tell two candidates apart, only the nearness of expression does."""
     expression = np.column_stack([np.linspace(-1, 1, 40), np.zeros(40)])
     c = whole([make_take(f"p{i}/s", labels=(i, i, 0), f_exp=expression, T=40) for i in range(2)])
     rng, near, far = np.random.default_rng(0), [], []
@@ -176,7 +188,8 @@ def test_eq8_among_equals_expression_decides(factor):
         here = expression[anchor % 40, 0]
         far.append(abs(expression[positive % 40, 0] - here))
         near.append(np.abs(expression[negatives % 40, 0] - here).mean())
-    assert np.mean(near) < 0.35 and np.mean(far) > 0.9, "a hard negative has the anchor's expression, a positive another"
+    assert np.mean(near) < 0.35 and np.mean(far) > 0.9, \
+        "a hard negative has the anchor's expression, a positive another"
 
 
 @pytest.mark.eq8
@@ -186,12 +199,15 @@ def test_eq8_expression_positive_is_another_person_with_the_same_expression(mixe
     for anchor in range(0, len(mixed), 2):
         positive, negatives = mixed.contrast("ex", anchor, 10, rng)
         assert person[positive] != person[anchor], "Sec. 3.3: positives are different people"
-        assert (person[negatives] == person[anchor]).all() and anchor not in negatives, "Sec. 3.3: negatives are the same person"
+        assert (person[negatives] == person[anchor]).all() and anchor not in negatives, \
+            "Sec. 3.3: negatives are the same person"
         others = np.flatnonzero(person != person[anchor])
-        assert (distance(others, anchor) < distance(np.array([positive]), anchor)[0]).mean() < 0.15, "not the nearest in F_exp"
+        assert (distance(others, anchor) < distance(np.array([positive]), anchor)[0]).mean() < 0.15, \
+            "not the nearest in F_exp"
         own = np.flatnonzero(person == person[anchor])
         own = own[own != anchor]
-        assert distance(negatives, anchor).mean() > distance(own, anchor).mean(), "negatives are from the farther half"
+        assert distance(negatives, anchor).mean() > distance(own, anchor).mean(), \
+            "negatives are from the farther half"
         assert distance(negatives, anchor).min() > distance(np.array([positive]), anchor)[0]
 
 
@@ -199,7 +215,8 @@ def test_eq8_expression_positive_is_another_person_with_the_same_expression(mixe
 def test_eq8_a_clip_contrasts_expression_only():
     expression = np.column_stack([np.sin(np.arange(100) / 5), np.cos(np.arange(100))])
     c = whole([make_take("clip/all", T=100, f_exp=expression, kind="clip")])
-    assert c.contrasted() == ["ex"], "one person in one light: there is nothing to contrast C_id, C_al and C_ill with"
+    assert c.contrasted() == ["ex"], \
+        "one person in one light: there is nothing to contrast C_id, C_al and C_ill with"
     rng = np.random.default_rng(0)
     for anchor in range(0, 100, 9):
         positive, negatives = c.contrast("ex", anchor, 10, rng)

@@ -1,4 +1,4 @@
-"""test_dhnerf.py - Eq. 1, second half: the field and its wiring, the 2D neural renderer, the codes, the extractor.
+"""test_dhnerf.py - Eq. 1, second half: field and wiring, 2D neural renderer, codes, extractor.
 
 Oracles: the same networks written out with concatenation and plain convolutions, and exact (in)dependence.
 """
@@ -14,9 +14,10 @@ from config import PAPER, SMALL
 from dhnerf import CODES, DHNeRF, Field, LatentCodes, LatentExtractor, NeuralRenderer, positional_encoding
 from render import pixel_rays, render_rays, sphere_bounds
 
-TINY = replace(PAPER, size=16, upsample=4, width=24, depth=4, width_appearance=16, d_feature=8, n_freq_x=3, n_freq_v=2,
-               channels_2d=32, n_coarse=6, n_fine=4, d_id=5, d_ex=4, d_al=3, d_ill=6, d_lip=7, crop=32)
-PLANES = replace(TINY, plane_channels=2, plane_size=5, depth=3)
+TINY = replace(PAPER, size=16, upsample=4, width=24, depth=4, width_appearance=16, d_feature=8, n_freq_x=3,
+               n_freq_v=2, channels_2d=32, n_coarse=6, n_fine=4, d_id=5, d_ex=4, d_al=3, d_ill=6, d_lip=7,
+               crop=32)
+PLANES = replace(TINY, plane_channels=2, plane_size=6, depth=3)
 
 
 def unit(*shape, seed=0):
@@ -36,7 +37,11 @@ def frontal(cfg, B=2):
 
 def seeded(kind, cfg=TINY, seed=0):
     torch.manual_seed(seed)
-    return kind(cfg)
+    made = kind(cfg)
+    for name, p in made.named_parameters():
+        if name.endswith("plane_basis"):  # zero at the start, which would hide it from the tests
+            nn.init.normal_(p)
+    return made
 
 
 def render(model, codes, f_lip, background=None, seed=0):
@@ -45,7 +50,7 @@ def render(model, codes, f_lip, background=None, seed=0):
     return model(codes, f_lip, *frontal(cfg, B), background, torch.Generator().manual_seed(seed))
 
 
-# ---------------------------------------------------------------------------------------------------------------- field
+# ------------------------------------------------------------------------------------------------------ field
 
 @pytest.mark.eq1
 def test_eq1_positional_encoding_scalar_transcription():
@@ -59,7 +64,7 @@ def test_eq1_positional_encoding_scalar_transcription():
 
 
 def read_plane(plane, a, b):
-    """Bilinear reading of plane (C, s, s) at column a, row b in [-1, 1]; cell centres at +0.5, zero outside."""
+    """Bilinear reading of plane (C, s, s) at column a, row b in [-1, 1]; centres at +0.5, zero outside."""
     size = plane.shape[-1]
     column, row = ((v + 1) / 2 * size - 0.5 for v in (a, b))
     total = [0.0] * len(plane)
@@ -71,17 +76,24 @@ def read_plane(plane, a, b):
     return total
 
 
-def encoded_position(field, x, cfg):
+def encoded_position(field, x, c, cfg):
+    """Sines and cosines; with planes also what mean planes plus code entries times basis planes hold at x."""
     encoded = positional_encoding(x, cfg.n_freq_x)
     if not cfg.plane_channels:
         return encoded
-    learnt = [[value for plane, (a, b) in zip(field.planes, ((0, 1), (0, 2), (1, 2))) for value in read_plane(plane, p[a], p[b])]
-              for p in x.reshape(-1, 3).tolist()]
-    return torch.cat([encoded, torch.tensor(learnt).reshape(*x.shape[:-1], -1)], -1)
+    learnt = []
+    for points, entries in zip(x.tolist(), (c[:, 0, 0] / c.shape[-1] ** 0.5).tolist()):
+        planes = field.planes.detach().clone()
+        for entry, basis in zip(entries, field.plane_basis.detach()):
+            planes += entry * F.interpolate(basis, scale_factor=2, mode="bilinear", align_corners=False)
+        sides = list(zip(planes, (0, 0, 1), (1, 2, 2)))
+        read = lambda p: [value for plane, a, b in sides for value in read_plane(plane, p[a], p[b])]
+        learnt.append([[read(p) for p in ray] for ray in points])
+    return torch.cat([encoded, torch.tensor(learnt)], -1)
 
 
 def concatenating_field(field, x, v, codes, f_lip, cfg):
-    """Eq. 1 as one would write it down first: conditions copied to every sample, and plain Linear layers on [x, c]."""
+    """Eq. 1 as one would first write it down: conditions copied to every sample, Linear layers on [x, c]."""
     def linear(*pairs):  # a Linear on the concatenation of inputs, its weight the concatenation of weights
         weight = torch.cat([layer.weight for _, layer in pairs], 1)
         bias = sum(layer.bias for _, layer in pairs if layer.bias is not None)
@@ -89,18 +101,21 @@ def concatenating_field(field, x, v, codes, f_lip, cfg):
 
     S = x.shape[2]
     every = lambda code: (code * code.shape[-1] ** 0.5)[:, None, None].expand(*x.shape[:3], -1)
-    c_geometry = torch.cat([every(codes["id"]), every(codes["ex"])] + ([every(f_lip)] if cfg.sync else []), -1)
+    c_geometry = torch.cat([every(codes["id"]), every(codes["ex"])] + ([every(f_lip)] if cfg.sync else []),
+                           -1)
     c_appearance = torch.cat([every(codes["al"]), every(codes["ill"])], -1)
-    encoded = encoded_position(field, x / cfg.radius, cfg)
+    encoded = encoded_position(field, x / cfg.radius, c_geometry, cfg)
     view = positional_encoding(v, cfg.n_freq_v)[:, :, None].expand(-1, -1, S, -1)
     h = linear((encoded, field.hidden[0]), (c_geometry, field.codes_in["0"])).relu()
     for i in range(1, cfg.depth):
         if i == cfg.depth // 2:
-            h = linear((h, field.hidden[i]), (encoded, field.x_again), (c_geometry, field.codes_in[str(i)])).relu()
+            h = linear((h, field.hidden[i]), (encoded, field.x_again),
+                       (c_geometry, field.codes_in[str(i)])).relu()
         else:
             h = field.hidden[i](h).relu()
     sigma = torch.log(1 + torch.exp(field.density(h)[..., 0] - 1))
-    a = linear((h, field.appearance_x), (view, field.appearance_view), (c_appearance, field.appearance_codes)).relu()
+    a = linear((h, field.appearance_x), (view, field.appearance_view),
+               (c_appearance, field.appearance_codes)).relu()
     return sigma, a
 
 
@@ -115,16 +130,18 @@ def test_eq1_codes_as_biases_equal_concatenation(cfg):
     sigma, h = field.geometry(x, condition)
     a = field.appearance(h, v, condition)
     want_sigma, want_a = concatenating_field(field, x, v, codes, f_lip, cfg)
-    assert torch.allclose(sigma, want_sigma, atol=1e-5), "Eq. 1: W [x, c] and W_x x + W_c c differ in the geometry"
+    assert torch.allclose(sigma, want_sigma, atol=1e-5), \
+        "Eq. 1: W [x, c] and W_x x + W_c c differ in the geometry"
     assert torch.allclose(a, want_a, atol=1e-5), "Eq. 1: W [x, c] and W_x x + W_c c differ in the appearance"
     assert (sigma > 0).all(), "a density is positive"
 
 
 @pytest.mark.eq1
 @pytest.mark.parametrize("changed", ["al", "ill", "v", "id", "ex", "lip"])
-def test_eq1_what_the_surface_depends_on(changed):
-    """Light, albedo and view must not move the surface by one bit; identity, expression and lips must be able to."""
-    model, codes, f_lip = seeded(DHNeRF), some_codes(TINY), unit(2, TINY.d_lip, seed=20)
+@pytest.mark.parametrize("cfg", [TINY, PLANES], ids=["tiny", "planes"])
+def test_eq1_what_the_surface_depends_on(cfg, changed):
+    """Light, albedo and view must not move the surface by one bit; identity, expression and lips must."""
+    model, codes, f_lip = seeded(DHNeRF, cfg), some_codes(TINY), unit(2, TINY.d_lip, seed=20)
     x, v = torch.randn(2, 5, 6, 3), unit(2, 5, 3)
     other, other_lip, other_v = dict(codes), f_lip, v
     if changed == "lip":
@@ -139,7 +156,8 @@ def test_eq1_what_the_surface_depends_on(changed):
         sigma, h = model.field.geometry(x, condition)
         results.append((sigma, model.field.appearance(h, view, condition)))
     same = torch.equal(results[0][0], results[1][0])
-    assert same == (changed in ("al", "ill", "v")), f"Eq. 1: sigma {'ignores' if same else 'depends on'} {changed}"
+    assert same == (changed in ("al", "ill", "v")), \
+        f"Eq. 1: sigma {'ignores' if same else 'depends on'} {changed}"
     assert not torch.allclose(*[r[1] for r in results], atol=1e-4), f"Eq. 1: M ignores {changed}"
     if changed != "v":
         opacity = [render(model, c, lip)["opacity_field"] for c, lip in [(codes, f_lip), (other, other_lip)]]
@@ -155,13 +173,16 @@ def test_eq1_without_the_sync_module_there_is_no_lip_input():
 
 
 @pytest.mark.eq1
-def test_eq1_each_frame_of_a_batch_is_rendered_with_its_own_codes():
-    model, codes, f_lip = seeded(DHNeRF).eval(), some_codes(TINY, 3), unit(3, TINY.d_lip, seed=20)
+@pytest.mark.parametrize("cfg", [TINY, PLANES], ids=["tiny", "planes"])
+def test_eq1_each_frame_of_a_batch_is_rendered_with_its_own_codes(cfg):
+    model, codes, f_lip = seeded(DHNeRF, cfg).eval(), some_codes(TINY, 3), unit(3, TINY.d_lip, seed=20)
     background = torch.full((3, 3, 16, 16), 0.5)
     both = model(codes, f_lip, *frontal(TINY, 3), background)["image"]
     for i in range(3):
-        one = model({n: c[i:i + 1] for n, c in codes.items()}, f_lip[i:i + 1], *frontal(TINY, 1), background[:1])["image"]
-        assert torch.allclose(one[0], both[i], atol=1e-5), f"frame {i} changes with its neighbours in the batch"
+        own = {n: c[i:i + 1] for n, c in codes.items()}
+        one = model(own, f_lip[i:i + 1], *frontal(TINY, 1), background[:1])["image"]
+        assert torch.allclose(one[0], both[i], atol=1e-5), \
+            f"frame {i} changes with its neighbours in the batch"
 
 
 class LinearBefore:
@@ -180,27 +201,32 @@ def test_eq1_the_linear_layer_after_compositing_equals_the_one_before():
     nn.init.normal_(model.field.to_feature.bias)
     out = render(model, codes, f_lip, seed=4)
     rays = pixel_rays(*frontal(TINY), TINY.size, TINY.upsample)
-    want, opacity, _ = render_rays(LinearBefore(model.field), model.field.condition(codes, f_lip), *rays, TINY.radius,
+    want, opacity, _ = render_rays(LinearBefore(model.field), model.field.condition(codes, f_lip), *rays,
+                                   TINY.radius,
                              TINY.n_coarse, TINY.n_fine, torch.Generator().manual_seed(4))
     want = want.reshape(2, 4, 4, TINY.d_feature).permute(0, 3, 1, 2)  # rays run row by row
-    assert torch.allclose(out["M"], want, atol=1e-5), "Eq. 1: the bias counts as often as there is head, or h, w swapped"
-    assert torch.allclose(out["opacity_field"], opacity.reshape(2, 1, 4, 4), atol=1e-6), "Eq. 1: h and w swapped"
+    assert torch.allclose(out["M"], want, atol=1e-5), \
+        "Eq. 1: the bias counts as often as there is head, or h, w swapped"
+    assert torch.allclose(out["opacity_field"], opacity.reshape(2, 1, 4, 4), atol=1e-6), \
+        "Eq. 1: h and w swapped"
 
 
 @pytest.mark.eq1
 @pytest.mark.parametrize("cfg", [SMALL, PAPER], ids=["small", "paper"])
 def test_eq1_opacity_at_the_start_leaves_a_gradient_to_samples_behind(cfg):
-    """Near 0 nothing is seen, near 1 only the first sample learns. Rays through the inner half of the sphere."""
+    """Near 0 nothing is seen, near 1 only the first sample learns. Rays through the inner half only."""
     means = []
     for seed in range(6):
-        field = seeded(Field, cfg, seed)
+        torch.manual_seed(seed)
+        field = Field(cfg)
         origins, directions = pixel_rays(*frontal(cfg, 1), cfg.size, cfg.size // 8)
         with torch.no_grad():
             condition = field.condition(some_codes(cfg, 1, seed), unit(1, cfg.d_lip, seed=seed))
             _, opacity, _ = render_rays(field, condition, origins, directions, cfg.radius, 16, 0)
         near, far = sphere_bounds(origins, directions, cfg.radius / 2)
         through = opacity[far > near]
-        assert 0.1 < through.min() and through.max() < 0.99, f"seed {seed}: {through.min():.3f} to {through.max():.3f}"
+        assert 0.1 < through.min() and through.max() < 0.99, \
+            f"seed {seed}: {through.min():.3f} to {through.max():.3f}"
         means.append(through.mean().item())
     assert 0.3 < sum(means) / 6 < 0.9, f"opacity at initialisation {means}, want 0.3 to 0.9 on average"
 
@@ -212,20 +238,23 @@ def test_eq1_gradient_reaches_every_parameter_and_every_code(cfg):
     codes = {n: c.requires_grad_() for n, c in codes.items()}
     (render(model, codes, f_lip)["image"] * torch.randn(2, 3, 16, 16)).sum().backward()
     for name, p in [*model.named_parameters(), *[(f"C_{n}", c) for n, c in codes.items()], ("F_lip", f_lip)]:
-        assert p.grad is not None and p.grad.isfinite().all() and p.grad.abs().max() > 0, f"no gradient reaches {name}"
+        assert p.grad is not None and p.grad.isfinite().all() and p.grad.abs().max() > 0, \
+            f"no gradient reaches {name}"
     assert all((c.grad.abs().amax(1) > 0).all() for c in codes.values()), "a frame's code got no gradient"
 
 
 @pytest.mark.eq1
-def test_eq1_opacity_alone_trains_the_geometry_and_nothing_of_the_appearance():
-    model, codes, f_lip = seeded(DHNeRF), some_codes(TINY), unit(2, TINY.d_lip, seed=20).requires_grad_()
+@pytest.mark.parametrize("cfg", [TINY, PLANES], ids=["tiny", "planes"])
+def test_eq1_opacity_alone_trains_the_geometry_and_nothing_of_the_appearance(cfg):
+    model, codes, f_lip = seeded(DHNeRF, cfg), some_codes(TINY), unit(2, TINY.d_lip, seed=20).requires_grad_()
     codes = {n: c.requires_grad_() for n, c in codes.items()}
     render(model, codes, f_lip)["opacity_field"].square().sum().backward()
     reached = lambda p: p.grad is not None and bool(p.grad.abs().max() > 0)
     assert {n for n, c in codes.items() if reached(c)} == {"id", "ex"} and reached(f_lip)
     for name, p in model.field.named_parameters():
-        geometry = name.split(".")[0] in ("hidden", "x_again", "codes_in", "density")
-        assert reached(p) == geometry, f"Eq. 1: {name} {'does not see' if geometry else 'sees'} the gradient of sigma"
+        geometry = name.split(".")[0] in ("hidden", "x_again", "codes_in", "density", "planes", "plane_basis")
+        assert reached(p) == geometry, \
+            f"Eq. 1: {name} {'does not see' if geometry else 'sees'} the gradient of sigma"
 
 
 @pytest.mark.eq1
@@ -240,23 +269,23 @@ def test_eq1_paper_preset_has_256_channels_and_512_pixels():
 
 
 @pytest.mark.eq1
-def test_eq1_pose_enters_through_the_rays_turning_the_camera_with_the_head_changes_nothing():
-    """A camera moved up by one feature pixel sees the same rays one row on, far from the borders of the sampled sphere."""
+def test_eq1_a_principal_point_one_feature_pixel_lower_moves_the_feature_map_by_one_row():
     model, codes, f_lip = seeded(DHNeRF), some_codes(TINY, 1), unit(1, TINY.d_lip, seed=20)
     K, P = frontal(TINY, 1)
     down = K.clone()
-    down[:, 1, 2] += TINY.upsample  # principal point one feature pixel lower: the picture moves down by one
+    down[:, 1, 2] += TINY.upsample
     background = torch.full((1, 3, 16, 16), 0.5)
     a, b = (model(codes, f_lip, k, P, background)["M"] for k in (K, down))
     assert torch.allclose(a[:, :, :-1], b[:, :, 1:], atol=1e-5) and not torch.allclose(a, b, atol=1e-3)
 
 
-# --------------------------------------------------------------------------------------------------- 2D neural renderer
+# ----------------------------------------------------------------------------------------- 2D neural renderer
 
 def plain_renderer(net, M, opacity):
-    """The 2D renderer written out: 1x1 convolution, then bilinear doubling, 3x3 convolution and RGBA skips."""
+    """The 2D renderer written out: 1x1 convolution, then bilinear doubling, 3x3 convolution, RGBA skips."""
     leaky = lambda y: torch.where(y > 0, y, 0.2 * y)
-    double = lambda y: F.interpolate(y, size=(2 * y.shape[2], 2 * y.shape[3]), mode="bilinear", align_corners=False)
+    double = lambda y: F.interpolate(y, size=(2 * y.shape[2], 2 * y.shape[3]), mode="bilinear",
+                                     align_corners=False)
     x = leaky(F.conv2d(M, net.first.weight, net.first.bias))
     rgba = F.conv2d(x, net.to_rgba[0].weight, net.to_rgba[0].bias)
     for i, conv in enumerate(net.convs, 1):
@@ -278,10 +307,12 @@ def test_eq1_neural_renderer_written_out(upsample):
         nn.init.normal_(head.bias, std=0.3)
     M, opacity = torch.randn(2, 8, 4, 4), 0.05 + 0.9 * torch.rand(2, 1, 4, 4)
     got, want = net(M, opacity), plain_renderer(net, M, opacity)
-    assert got[0].shape == (2, 3, 4 * upsample, 4 * upsample) and got[1].shape == (2, 1, 4 * upsample, 4 * upsample)
+    size = 4 * upsample
+    assert got[0].shape == (2, 3, size, size) and got[1].shape == (2, 1, size, size)
     assert len(net.convs) == math.log2(upsample), "Sec. 3.2: the resolution doubles at each stage"
     for name, a, b in zip(("RGB", "opacity"), got, want):
-        assert torch.allclose(a, b, atol=1e-4), f"2D renderer: {name} off by {(a - b).abs().max():.3g}. Leaky slope 0.2?"
+        assert torch.allclose(a, b, atol=1e-4), \
+            f"2D renderer: {name} off by {(a - b).abs().max():.3g}. Leaky slope 0.2?"
 
 
 @pytest.mark.eq1
@@ -294,7 +325,8 @@ def test_eq1_neural_renderer_without_weights_is_grey_behind_a_doubled_opacity():
     assert (rgb == 0.5).all(), "colours start around mid grey"
     at = (torch.arange(32) + 0.5) / 4 - 0.5  # feature coordinates of image pixel centres
     want = 0.1 + 0.8 / 7 * at.clamp(0, 7)
-    assert torch.allclose(opacity[0, 0, 5, 4:-4], want[4:-4], atol=1e-5), "opacity: bilinear, no half-pixel shift"
+    assert torch.allclose(opacity[0, 0, 5, 4:-4], want[4:-4], atol=1e-5), \
+        "opacity: bilinear, no half-pixel shift"
 
 
 @pytest.mark.eq1
@@ -318,11 +350,12 @@ def test_eq1_a_camera_that_misses_the_head_shows_the_background():
     away[:, 0, 3] = 50.0
     background = torch.rand(1, 3, 16, 16)
     out = model(codes, f_lip, K, away, background)
-    assert (out["opacity_field"] == 0).all() and (out["M"] == 0).all(), "where there is no head, M is 0, bias included"
+    assert (out["opacity_field"] == 0).all() and (out["M"] == 0).all(), \
+        "where there is no head, M is 0, bias included"
     assert (out["image"] - background).abs().max() < 1e-3
 
 
-# ---------------------------------------------------------------------------------------------------------------- codes
+# ------------------------------------------------------------------------------------------------------ codes
 
 @pytest.fixture
 def references():
@@ -337,7 +370,8 @@ def test_codes_start_at_the_references_and_leave_them_alone(references):
     c, ref = codes(take, frame)
     for name in CODES:
         rows = frame if name == "ex" else take
-        assert torch.equal(c[name], references[name][rows]), f"C_{name} is looked up a {'frame' if name == 'ex' else 'take'}"
+        assert torch.equal(c[name], references[name][rows]), \
+            f"C_{name} is looked up a {'frame' if name == 'ex' else 'take'}"
         assert torch.equal(ref[name], references[name][rows])
     kept = {name: value.clone() for name, value in references.items()}
     with torch.no_grad():
@@ -346,7 +380,8 @@ def test_codes_start_at_the_references_and_leave_them_alone(references):
     _, ref = codes(take, frame)
     for name in CODES:
         assert torch.equal(references[name], kept[name]), "the caller's tensor was changed"
-        assert torch.equal(ref[name], kept[name][frame if name == "ex" else take]), "a reference moved with its code"
+        assert torch.equal(ref[name], kept[name][frame if name == "ex" else take]), \
+            "a reference moved with its code"
         assert f"ref_{name}" in codes.state_dict() and f"ref_{name}" not in dict(codes.named_parameters())
 
 
@@ -371,7 +406,8 @@ def test_extractor_gives_four_unit_codes_of_the_configured_sizes():
         assert list(codes) == list(CODES)
         for name, c in codes.items():
             assert c.shape == (2, cfg.code_size(name))
-            assert torch.allclose(c.norm(dim=1), torch.ones(2), atol=1e-5), f"C_{name} has length {c.norm(dim=1).tolist()}"
+            assert torch.allclose(c.norm(dim=1), torch.ones(2), atol=1e-5), \
+                f"C_{name} has length {c.norm(dim=1).tolist()}"
             assert not torch.allclose(c[0], c[1], atol=1e-4), "two pictures, one code"
 
 

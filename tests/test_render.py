@@ -44,7 +44,7 @@ def frontal(distance=6.0, size=32):
 
 
 class Box:
-    """A field whose density and feature are functions of z alone: slabs given as (z_low, z_high, sigma, feature)."""
+    """A field whose density and feature depend on z alone: slabs (z_low, z_high, sigma, feature)."""
 
     def __init__(self, *slabs):
         self.slabs, self.asked = slabs, []
@@ -70,7 +70,7 @@ def axis_rays(n=1, sign=-1.0, distance=6.0, off=0.0):
     return origins, directions
 
 
-# ----------------------------------------------------------------------------------------------------------------- rays
+# ------------------------------------------------------------------------------------------------------- rays
 
 @pytest.mark.parametrize("stride", [1, 4])
 def test_eq1_points_on_a_ray_project_onto_the_centre_of_its_pixel(stride):
@@ -84,19 +84,20 @@ def test_eq1_points_on_a_ray_project_onto_the_centre_of_its_pixel(stride):
         for column in range(grid):
             o, d = origins[0, row * grid + column].tolist(), directions[0, row * grid + column].tolist()
             world = [o[i] + 5.3 * d[i] - t[i] for i in range(3)]
-            x, y, z = (sum(R[j][i] * world[j] for j in range(3)) for i in range(3))  # R transposed: head to camera
+            x, y, z = (sum(R[j][i] * world[j] for j in range(3)) for i in range(3))  # R transposed
             assert z > 0, "Eq. 1: the ray goes backwards"
             u, v = k[0][0] * x / z + k[0][2], k[1][1] * y / z + k[1][2]
             want = ((column + 0.5) * stride, (row + 0.5) * stride)
             assert abs(u - want[0]) < 1e-9 and abs(v - want[1]) < 1e-9, \
-                f"Eq. 1: ray of pixel {(row, column)} lands at {(u, v)}, want {want}. Half a pixel off, R transposed, or x, y swapped?"
+                f"Eq. 1: ray of pixel {(row, column)} lands at {(u, v)}, want {want}. R transposed?"
 
 
 def test_eq1_rays_start_at_the_camera_and_have_unit_length():
     K, P = camera()
     origins, directions = render.pixel_rays(K, P, 16)
     assert torch.allclose(origins, torch.tensor([0.3, -0.2, 6.0], dtype=torch.float64).expand_as(origins))
-    assert torch.allclose(directions.norm(dim=-1), torch.ones(1, dtype=torch.float64)), "sample distances are in decimetres"
+    assert torch.allclose(directions.norm(dim=-1), torch.ones(1, dtype=torch.float64)), \
+        "sample distances are in decimetres"
 
 
 def test_eq1_rays_invert_cam_to_head():
@@ -114,7 +115,8 @@ def test_eq1_a_frontal_camera_looks_along_minus_z_with_y_up():
     K, P = frontal(size=8)
     _, d = render.pixel_rays(K, P, 8)
     first, last = d[0, 0], d[0, -1]
-    assert first[0] < 0 < first[1] and (d[..., 2] < 0).all(), "the top left pixel looks to -x, +y; all look to -z"
+    assert first[0] < 0 < first[1] and (d[..., 2] < 0).all(), \
+        "the top left pixel looks to -x, +y; all look to -z"
     assert last[1] < 0 < last[0]
 
 
@@ -132,16 +134,18 @@ def test_eq1_no_half_pixel_between_feature_map_and_image(stride):
     size = 64
     K = torch.tensor([[[1.0, 0, 0], [0, 1, 0], [0, 0, 1]]], dtype=torch.float64)  # then d_x / d_z is u itself
     _, d = render.pixel_rays(K, torch.eye(4, dtype=torch.float64)[None], size, stride)
-    u = (d[..., 0] / d[..., 2]).view(1, 1, size // stride, size // stride)  # a ramp, sampled at feature pixel centres
+    grid = size // stride
+    u = (d[..., 0] / d[..., 2]).view(1, 1, grid, grid)  # a ramp, sampled at feature pixel centres
     for _ in range(int(math.log2(stride))):
         u = _double(u)
     inner = slice(stride, size - stride)  # bilinear interpolation repeats the border
     want = torch.arange(size, dtype=torch.float64) + 0.5
     error = (u[0, 0, inner, inner] - want[inner]).abs().max().item()
-    assert error < 1e-9, f"Eq. 1: image and feature map disagree by {error:.3g} pixels. align_corners, or a missing + 1/2?"
+    assert error < 1e-9, \
+        f"Eq. 1: image and feature map disagree by {error:.3g} pixels. align_corners, or a missing + 1/2?"
 
 
-# ------------------------------------------------------------------------------------------------------ where rays enter
+# ------------------------------------------------------------------------------------------- where rays enter
 
 def test_eq1_sphere_bounds_by_the_quadratic_formula():
     g = np.random.default_rng(0)
@@ -167,7 +171,7 @@ def test_eq1_sphere_bounds_through_the_middle():
     assert (near.item(), far.item()) == (4.0, 8.0)
 
 
-# -------------------------------------------------------------------------------------------------------------- samples
+# ---------------------------------------------------------------------------------------------------- samples
 
 def test_eq1_stratified_samples_keep_to_their_bins():
     near, far = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 2.0]])
@@ -187,7 +191,8 @@ def test_eq1_intervals_add_up_to_far_minus_near(n, seed):
     delta = render.intervals(t, near, far)
     assert abs(delta.sum().item() - 3.5) < 1e-12 and (delta >= 0).all()
     edges = [1.5] + [(t[0, 0, i].item() + t[0, 0, i + 1].item()) / 2 for i in range(n - 1)] + [5.0]
-    assert np.allclose(delta[0, 0], np.diff(edges)), "an interval reaches halfway to its neighbours, the last one to far"
+    assert np.allclose(delta[0, 0], np.diff(edges)), \
+        "an interval reaches halfway to its neighbours, the last one to far"
 
 
 def test_eq1_importance_samples_follow_the_density():
@@ -195,9 +200,11 @@ def test_eq1_importance_samples_follow_the_density():
     weights, n = torch.tensor([[[0.1, 0.6, 0.0, 0.3]]]), 2000
     t = render.hierarchical_samples(edges, weights, n)[0, 0].numpy()
     share = np.histogram(t, bins=edges[0, 0].numpy())[0] / n
-    assert np.allclose(share, [0.1, 0.6, 0.0, 0.3], atol=2e-3), f"shares of the samples a bin: {share}, want .1 .6 0 .3"
+    assert np.allclose(share, [0.1, 0.6, 0.0, 0.3], atol=2e-3), \
+        f"shares of the samples a bin: {share}, want .1 .6 0 .3"
     inside = (t > 1) & (t < 1.5)
-    assert abs(t[inside].mean() - 1.25) < 5e-3 and abs(t[inside].std() - 0.5 / math.sqrt(12)) < 5e-3, "even inside a bin"
+    assert abs(t[inside].mean() - 1.25) < 5e-3 and abs(t[inside].std() - 0.5 / math.sqrt(12)) < 5e-3, \
+        "even inside a bin"
 
 
 @pytest.mark.parametrize("jittered", [False, True])
@@ -206,11 +213,13 @@ def test_eq1_importance_samples_are_the_inverse_of_the_cdf(jittered):
     edges = np.sort(g.uniform(2, 6, (2, 3, 9)), -1)
     weights = g.uniform(0, 1, (2, 3, 8)) ** 4
     jitter = g.uniform(0, 1, (2, 3, n)) if jittered else np.full((2, 3, n), 0.5)
-    got = render.hierarchical_samples(torch.tensor(edges), torch.tensor(weights), n, torch.tensor(jitter) if jittered else None)
+    got = render.hierarchical_samples(torch.tensor(edges), torch.tensor(weights), n,
+                                      torch.tensor(jitter) if jittered else None)
     for b in range(2):
         for r in range(3):
             pdf = (weights[b, r] + 1e-4) / (weights[b, r] + 1e-4).sum()
-            want = np.interp((np.arange(n) + jitter[b, r]) / n, np.concatenate([[0], np.cumsum(pdf)]), edges[b, r])
+            want = np.interp((np.arange(n) + jitter[b, r]) / n, np.concatenate([[0], np.cumsum(pdf)]),
+                             edges[b, r])
             assert np.allclose(got[b, r], want, atol=1e-9), "not the inverse of the piecewise linear CDF"
     assert (got.diff(dim=-1) >= 0).all(), "stratified u comes out sorted"
 
@@ -222,7 +231,7 @@ def test_eq1_importance_samples_of_an_empty_ray_are_even_and_carry_no_gradient()
     assert torch.allclose(t[0, 0], 1 + (torch.arange(16) + 0.5) / 4, atol=1e-5) and not t.requires_grad
 
 
-# ---------------------------------------------------------------------------------------------------------- compositing
+# ------------------------------------------------------------------------------------------------ compositing
 
 def scalar_weights(sigma, delta):
     out, light = [], 1.0
@@ -245,7 +254,8 @@ def test_eq1_compositing_weights_scalar_transcription():
 def test_eq1_transmittance_is_exclusive():
     one = torch.ones(1, 1, 1, dtype=torch.float64)
     got, want = render.compositing_weights(2 * one, 0.5 * one).item(), 1 - math.exp(-1)
-    assert math.isclose(got, want), f"NeRF Eq. 3: one sample alone weighs {got:.4f}, want {want:.4f}. Does it shade itself?"
+    assert math.isclose(got, want), \
+        f"NeRF Eq. 3: one sample alone weighs {got:.4f}, want {want:.4f}. Does it shade itself?"
     wall = render.compositing_weights(torch.tensor([[[0.0, 1e4, 3.0]]]), torch.ones(1, 1, 3))[0, 0].tolist()
     assert wall == [0.0, 1.0, 0.0], f"an opaque wall takes all the weight, got {wall}"
 
@@ -265,17 +275,18 @@ def test_eq1_compositing_gradient_by_finite_differences():
     assert torch.autograd.gradcheck(render.compositing_weights, (sigma, delta))
 
 
-# ---------------------------------------------------------------------------------------------- rendering of known bodies
+# ---------------------------------------------------------------------------------- rendering of known bodies
 
 @pytest.mark.parametrize("n_fine", [0, 32])
 @pytest.mark.parametrize("jitter", [None, 3])
 def test_eq1_a_homogeneous_sphere(n_fine, jitter):
     sigma, L, near = 0.7, 4.0, 4.0
     generator = None if jitter is None else torch.Generator().manual_seed(jitter)
-    feature, opacity, depth = render.render_rays(Box((-9, 9, sigma, 3.0)), None, *axis_rays(), RADIUS, 256, n_fine, generator)
+    feature, opacity, depth = render.render_rays(Box((-9, 9, sigma, 3.0)), None, *axis_rays(), RADIUS, 256,
+                                                 n_fine, generator)
     gone = math.exp(-sigma * L)
     assert math.isclose(opacity.item(), 1 - gone, rel_tol=1e-6), \
-        f"Eq. 1: opacity {opacity.item():.5f}, want 1 - exp(-sigma L) = {1 - gone:.5f}. Do the intervals cover near to far?"
+        f"Eq. 1: opacity {opacity.item():.5f}, want 1 - exp(-sigma L) = {1 - gone:.5f}. From near to far?"
     assert math.isclose(feature.item(), 3 * (1 - gone), rel_tol=1e-6)
     want = near * (1 - gone) + (1 - gone) / sigma - L * gone  # integral of t sigma exp(-sigma (t - near))
     assert abs(depth.item() - want) < 5e-3, f"expected distance {depth.item():.4f}, want {want:.4f}"
@@ -297,15 +308,19 @@ def test_eq1_the_slab_in_front_occludes_the_one_behind(sign):
     want = {front: 1 - through[front], back: through[front] * (1 - through[back])}
     got = dict(zip(("high", "low"), feature[0, 0].tolist()))
     for name in want:
-        assert abs(got[name] - want[name]) < 5e-3, f"slab {name}: {got[name]:.4f}, want {want[name]:.4f}. Front first?"
+        assert abs(got[name] - want[name]) < 5e-3, \
+            f"slab {name}: {got[name]:.4f}, want {want[name]:.4f}. Front first?"
     assert abs(opacity.item() - (1 - math.exp(-2.5))) < 5e-3
 
 
 def test_eq1_an_empty_field_and_missed_rays_give_exactly_nothing():
-    for field, rays in [(Box((-9, 9, 0.0, 5.0)), axis_rays(3)), (Box((-9, 9, 50.0, 5.0)), axis_rays(3, off=2.5)),
+    for field, rays in [(Box((-9, 9, 0.0, 5.0)), axis_rays(3)),
+                        (Box((-9, 9, 50.0, 5.0)), axis_rays(3, off=2.5)),
                         (Box((-9, 9, 50.0, 5.0)), axis_rays(3, distance=-6.0))]:
-        feature, opacity, depth = render.render_rays(field, None, *rays, RADIUS, 16, 16, torch.Generator().manual_seed(0))
-        assert (feature == 0).all() and (opacity == 0).all() and (depth == 0).all(), "the background must show unchanged"
+        feature, opacity, depth = render.render_rays(field, None, *rays, RADIUS, 16, 16,
+                                                     torch.Generator().manual_seed(0))
+        assert (feature == 0).all() and (opacity == 0).all() and (depth == 0).all(), \
+            "the background must show unchanged"
 
 
 def test_eq1_coarse_and_fine_samples_are_composited_in_order_of_distance():
@@ -339,13 +354,15 @@ def test_eq1_fine_samples_go_where_the_coarse_ones_found_density():
     assert ((z > 0.8) & (z < 1.1)).float().mean() > 0.8, "fine samples are not drawn by the coarse weights"
     hidden = Box((0.5, 1.0, 50.0, 1.0), (-1.0, -0.5, 50.0, 1.0))  # the second slab cannot be seen
     render.render_rays(hidden, None, *axis_rays(), RADIUS, 64, 32)
-    assert (hidden.asked[1][0, 0, :, 2] < 0).float().mean() < 0.1, "weights, not densities: what is hidden needs no samples"
+    assert (hidden.asked[1][0, 0, :, 2] < 0).float().mean() < 0.1, \
+        "weights, not densities: what is hidden needs no samples"
 
 
 def test_eq1_jitter_comes_from_the_generator_alone():
     field = Box((-0.4, 0.9, 1.3, 1.0))
     run = lambda seed: render.render_rays(field, None, *axis_rays(4), RADIUS, 8, 8,
                                           None if seed is None else torch.Generator().manual_seed(seed))[1]
-    assert torch.equal(run(1), run(1)) and not torch.equal(run(1), run(2)) and torch.equal(run(None), run(None))
+    assert torch.equal(run(1), run(1)) and torch.equal(run(None), run(None))
+    assert not torch.equal(run(1), run(2))
     rays = run(1)[0]
     assert len(set(rays.tolist())) > 1, "each ray has its own jitter"
