@@ -49,7 +49,7 @@ class Config:
     lambda_per: float = 1.0  # Eq. 3 has no weight
     lambda_opacity: float = 0.1  # ours: see losses.opacity_loss
     outside: float = 0.3  # weight of m(.) outside the face of a clip, so that hair and background are learnt too
-    vgg: str = "download"
+    vgg: str = "download"  # or "random", a file, "none"
     vgg_layers: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
     n_negatives: int = 10  # N of Eq. 8
     tau: float = 0.5  # Eq. 8
@@ -82,6 +82,6 @@ PAPER = Config()
 SMALL = replace(
     PAPER, preset="small", size=64, width=64, depth=3, plane_channels=16, width_appearance=64, d_feature=64, n_freq_x=4,
     n_freq_v=2, upsample=4, channels_2d=64, n_coarse=16, n_fine=8, d_id=16, d_ex=16, d_al=16, d_ill=16,
-    audio_features="logmel", d_lip=32, crop=48, vgg="random", vgg_layers=("relu1_2", "relu2_2"), lambda_per=0.0, lambda_v=0.1,
+    audio_features="logmel", d_lip=32, crop=48, vgg="none", vgg_layers=("relu1_2", "relu2_2"), lambda_per=0.02, lambda_v=0.1,
     pair_share=0.25, lr=1.5e-3, iters=3500, extractor_iters=400, sync_iters=500, save_every=250)
 PRESETS = {"paper": PAPER, "small": SMALL}

@@ -53,8 +53,8 @@ def generators(cfg: Config, stage: str, iteration: int) -> tuple[np.random.Gener
 
 def prepare(cfg: Config, out: Path, device: torch.device) -> tuple[Corpus, Corpus]:
     """Read or render every frame, track, align the sound; returns the training frames and the held-out frames."""
-    cache = out / "prepared"
-    source = cfg.data
+    cache, source = out / "prepared", cfg.data
+    features = feature_extractor(cfg.audio_features, cfg.audio_window, device)  # first: a wrong name fails at once
     if source is None:
         import toyset
         source = cache / "heads"
@@ -62,7 +62,6 @@ def prepare(cfg: Config, out: Path, device: torch.device) -> tuple[Corpus, Corpu
             print("no --data given: writing stand-in heads (not real people)")
             toyset.write_toyset(source, seed=cfg.seed)
     takes = data.load(source, cfg.size, cache, data.chosen(cfg.subjects), data.chosen(cfg.sentences), cfg.seed)
-    features = feature_extractor(cfg.audio_features, cfg.audio_window, device)
     corpora = []
     for name, part in zip(("train", "heldout"), data.split(takes)):
         corpora.append(Corpus([takes[i] for i, _ in part], [rows for _, rows in part]))
@@ -156,11 +155,10 @@ class FieldTrainer:
     """Model, codes and optimisers of the last stage, and one step of it."""
 
     def __init__(self, cfg: Config, train: Corpus, references: dict[str, Tensor], e_audio: AudioEncoder | None,
-                 device: torch.device):
+                 vgg: losses.VGG16 | None, device: torch.device):
         generators(cfg, "field", -1)
-        self.cfg, self.train, self.device = cfg, train, device
+        self.cfg, self.train, self.vgg, self.device = cfg, train, vgg, device
         self.model, self.codes = DHNeRF(cfg).to(device), LatentCodes(references).to(device)
-        self.vgg = losses.load_vgg(cfg.vgg, cfg.vgg_layers, cfg.seed).to(device) if cfg.lambda_per else None
         self.f_lip = None
         if e_audio is not None:  # frozen from here on: one F_al a frame
             with torch.no_grad():
@@ -264,6 +262,7 @@ def save(path: Path, state: dict) -> None:
 def train(cfg: Config, out: Path, state: dict, device: torch.device) -> None:
     """Run the stages that `state` (a checkpoint, or empty) does not hold yet, then write the report."""
     reached = {"extractor": "extractor" in state, "sync": "e_audio" in state}
+    vgg = None if cfg.vgg == "none" else losses.load_vgg(cfg.vgg, cfg.vgg_layers, cfg.seed).to(device)
     train_set, heldout = prepare(cfg, out, device)
     with replacing(out / "config.json") as temporary:
         temporary.write_text(json.dumps(cfg.to_dict(), indent=1))
@@ -274,7 +273,7 @@ def train(cfg: Config, out: Path, state: dict, device: torch.device) -> None:
     if "references" not in state:
         state["references"] = {k: v.cpu() for k, v in reference_codes(extractor, train_set, device).items()}
         state["takes"], state["backgrounds"] = take_records(train_set)
-    trainer = FieldTrainer(cfg, train_set, state["references"], e_audio, device)
+    trainer = FieldTrainer(cfg, train_set, state["references"], e_audio, vgg, device)
     parts = {"model": trainer.model, "codes": trainer.codes, "adam": trainer.optimisers[0], "adam_codes": trainer.optimisers[1]}
     if "model" in state:
         for name, part in parts.items():
@@ -326,7 +325,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--audio-features", help="logmel, hubert, or a HuBERT model's name or folder")
-    parser.add_argument("--vgg", help="weights of Eq. 4: random, download, or a file")
+    parser.add_argument("--vgg", help="weights of Eq. 4: none, random, download, or a file")
     parser.add_argument("--no-sync", dest="sync", action="store_false", default=None, help="without F_lip (Table 2)")
     parser.add_argument("--no-dis", action="store_true", help="without L_dis (Table 2)")
     parser.add_argument("--no-vel", action="store_true", help="without L_v")
