@@ -2,9 +2,9 @@
 
     python animate.py runs/clip --audio speech.wav --out talk.mp4 [--yaw 10] [--pitch 5] [--orbit] [--subject NAME]
 
-In: a run folder of train.py (its checkpoint is all that is needed) and any sound file. Out: an .mp4 as long as the sound.
-Who moves what: F_lip, the lips, comes from the new speech; C_ex (blinks, brows, talking style) and the head pose replay
-the source forwards and backwards; C_id, C_al and C_ill are those of the chosen take. Next: evaluate.py.
+In: a run folder of train.py (its checkpoint is all that is needed) and any sound file. Out: an .mp4 as long as the
+sound. Who moves what: F_lip, the lips, comes from the new speech; C_ex (blinks, brows, talking style) and the head
+pose replay the source forwards and backwards; C_id, C_al and C_ill are those of the chosen take. Next: evaluate.py.
 """
 from __future__ import annotations
 
@@ -160,7 +160,8 @@ def render_frames(run: Run, codes: dict[str, Tensor], f_lip: Tensor | None, K: F
 def source_codes(run: Run, number: int, rows: np.ndarray) -> dict[str, Tensor]:
     """The trained codes of take `number`, with C_ex of its frames `rows` (T,)."""
     take = run.takes[number]
-    index = {name: torch.tensor([row]) for name, row in take["codes"].items()} | {"ex": torch.from_numpy(rows) + take["first"]}
+    index = {name: torch.tensor([row]) for name, row in take["codes"].items()}
+    index |= {"ex": torch.from_numpy(rows) + take["first"]}
     return {name: run.codes.tables[name](index[name].to(run.device)).detach() for name in CODES}
 
 

@@ -46,7 +46,7 @@ def log_mel(wave: Float[np.ndarray, "N"]) -> tuple[Float[np.ndarray, "n 40"], Fl
 
 
 def mel_filters() -> Float[Tensor, "40 257"]:
-    """Triangles equally spaced on the mel scale 2595 log10(1 + f / 700), each of unit sum, over the 257 bins of the STFT."""
+    """Triangles equally spaced on the mel scale 2595 log10(1 + f / 700), each of unit sum, over the STFT's 257 bins."""
     to_mel = lambda f: 2595 * math.log10(1 + f / 700)
     mel = torch.linspace(to_mel(60.0), to_mel(7600.0), N_MEL + 2)
     centre = 700 * (10 ** (mel / 2595) - 1)  # Hz
@@ -77,8 +77,9 @@ def hubert_features(wave: Float[np.ndarray, "N"], model, normalise: bool, chunk:
                     ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n"]]:
     """HuBERT's last hidden layer and the time in seconds of each vector, the middle of the 400 samples that it sees.
 
-    N samples give floor((N - 400) / 320) + 1 vectors. Long sound goes through in chunks of `chunk` seconds that overlap by
-    `context` at each side, cut on multiples of 320 samples, so that memory is bounded and the time grid has no seam.
+    N samples give floor((N - 400) / 320) + 1 vectors. Long sound goes through in chunks of `chunk` seconds that
+    overlap by `context` at each side, cut on multiples of 320 samples, so that memory is bounded and the time grid
+    has no seam.
     """
     if normalise:
         wave = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)
@@ -97,8 +98,8 @@ def hubert_features(wave: Float[np.ndarray, "N"], model, normalise: bool, chunk:
     return np.concatenate(parts), times
 
 
-def align_to_frames(features: Float[np.ndarray, "n d"], times: Float[np.ndarray, "n"], frame_times: Float[np.ndarray, "T"],
-                    window: int) -> Float[np.ndarray, "T w d"]:
+def align_to_frames(features: Float[np.ndarray, "n d"], times: Float[np.ndarray, "n"],
+                    frame_times: Float[np.ndarray, "T"], window: int) -> Float[np.ndarray, "T w d"]:
     """F_A: for each frame, `window` vectors 20 ms apart and centred on the frame's time, linear in between.
 
     Exactly T rows at any frame rate. Beyond the ends of the sound the first or last vector is repeated.

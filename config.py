@@ -1,7 +1,7 @@
 """config.py - every number of a run, each with its symbol and where it comes from.
 
-`paper` uses what the paper gives (and HeadNeRF's values where it gives none); `small` runs on a laptop's CPU in minutes.
-A configuration never changes while it runs; it is stored in the checkpoint and as config.json.
+`paper` uses what the paper gives (and HeadNeRF's values where it gives none); `small` runs on a laptop's CPU in
+minutes. A configuration never changes while it runs; it is stored in the checkpoint and as config.json.
 """
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Config:
     extractor_iters: int = 5000
     sync_iters: int = 5000
     pairs: int = 1  # frame pairs a step: Eq. 7 needs two frames
-    pair_share: float = 1.0  # steps whose pairs are consecutive frames; the others see two unrelated frames, and learn more
+    pair_share: float = 1.0  # steps of consecutive frames; the others see two unrelated frames, and learn more
     lr: float = 5e-4
     lr_planes: float = 5e-2
     lr_codes: float = 1e-3
@@ -82,6 +82,6 @@ PAPER = Config()
 SMALL = replace(
     PAPER, preset="small", size=64, width=64, depth=3, plane_channels=16, width_appearance=64, d_feature=64, n_freq_x=4,
     n_freq_v=2, upsample=4, channels_2d=64, n_coarse=16, n_fine=8, d_id=16, d_ex=16, d_al=16, d_ill=16,
-    audio_features="logmel", d_lip=32, crop=48, vgg="none", vgg_layers=("relu1_2", "relu2_2"), lambda_per=0.02, lambda_v=0.1,
-    pair_share=0.25, lr=1.5e-3, iters=3500, extractor_iters=400, sync_iters=500, save_every=250)
+    audio_features="logmel", d_lip=32, crop=48, vgg="none", vgg_layers=("relu1_2", "relu2_2"), lambda_per=0.02,
+    lambda_v=0.1, pair_share=0.25, lr=1.5e-3, iters=3500, extractor_iters=400, sync_iters=500, save_every=250)
 PRESETS = {"paper": PAPER, "small": SMALL}

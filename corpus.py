@@ -39,7 +39,8 @@ class Corpus:
         self.time = np.concatenate([t.frame_ids[r] / t.fps for t, r in zip(takes, rows)])
         self.label, self.names = {}, {}
         for factor, key in LABELS.items():
-            self.names[factor], self.label[factor] = np.unique([takes[i].labels[key] for i in self.take], return_inverse=True)
+            labels = [takes[i].labels[key] for i in self.take]
+            self.names[factor], self.label[factor] = np.unique(labels, return_inverse=True)
         self.upper = np.concatenate([upper_face(t)[r] for t, r in zip(takes, rows)])
         follows = (np.diff(self.take) == 0) & (np.diff(ids) == 1)
         self.pair_starts = np.flatnonzero(follows)  # frames whose successor in time is the next index
@@ -62,7 +63,8 @@ class Corpus:
         for i, (take, rows) in enumerate(zip(tqdm(self.takes, "crops and sound features", unit="take"), self.rows)):
             part = slice(self.first[i], self.first[i + 1])
             for start in range(0, len(rows), 256):  # a block at a time: frames may be large
-                block, at = rows[start:start + 256], slice(part.start + start, part.start + start + len(rows[start:start + 256]))
+                block = rows[start:start + 256]
+                at = slice(part.start + start, part.start + start + len(block))
                 self.heads[at] = without_mouth(stable_crop(take.frames[block], take.landmarks[block], crop))
                 self.mouths[at] = mouth_crop(take.frames[block], take.landmarks[block], crop, take.landmarks)
             f_a = features(take.wave, take.frame_ids[rows] / take.fps)  # (T, w, d)
@@ -102,8 +104,8 @@ class Corpus:
                  ) -> tuple[int | np.integer, np.ndarray]:
         """A positive and n negatives (n,) for one anchor frame and one factor.
 
-        Expression: of 64 random frames, the positive is the nearest in upper-face F_exp, of another person where there is
-        one; negatives are the same person's, from the farther half. Others: by label, see `_rank`.
+        Expression: of 64 random frames, the positive is the nearest in upper-face F_exp, of another person where there
+        is one; negatives are the same person's, from the farther half. Others: by label, see `_rank`.
         """
         if factor == "ex":
             return self._contrast_expression(anchor, n, rng)
@@ -114,7 +116,7 @@ class Corpus:
             negatives[np.argsort(-self._rank(factor, anchor, negatives), kind="stable")[:n]]
 
     def _rank(self, factor: str, anchor: int | np.integer, frames: np.ndarray) -> np.ndarray:
-        """How many of the other factors each frame (n,) shares with the anchor; expression counts by nearness, 0 to 1."""
+        """How many other factors each frame (n,) shares with the anchor; expression counts by nearness, 0 to 1."""
         shared = sum((self.label[f][frames] == self.label[f][anchor]).astype(float) for f in LABELS if f != factor)
         distance = np.linalg.norm(self.upper[frames] - self.upper[anchor], axis=1)
         return shared + np.exp(-distance / (distance.mean() + 1e-9))
@@ -133,7 +135,7 @@ class Corpus:
 
 
 def upper_face(take: Take) -> np.ndarray:
-    """F_exp (T, E) as displacements of the upper face's landmarks (T, 31 * 3) in dm: the same units for every source."""
+    """F_exp (T, E) as displacements of the upper face's landmarks (T, 31 * 3), dm: the same units for every source."""
     basis = take.exp_basis[:, UPPER_FACE].reshape(len(take.exp_basis), -1)
     return (take.f_exp @ basis).astype(np.float32)
 

@@ -21,6 +21,7 @@ from tqdm import tqdm
 import mesh
 import tracking
 import vocaset
+from landmarks import load_landmarks
 from media import InputError, check_audio_length, read_audio, read_frames, replacing, to_mono_16k, video_info
 
 CACHE_VERSION = 1     # raise it when frames of the same source would come out differently
@@ -72,7 +73,7 @@ def check_source(path: str | Path) -> None:
     if path.is_dir():
         vocaset.check_parts(path)
     elif path.is_file():
-        tracking.load_landmarks(path, video_info(path).frames)
+        load_landmarks(path, video_info(path).frames)
     else:
         raise InputError(f"{path}: no such file or folder; {vocaset.ACCEPTED}")
 
@@ -320,7 +321,7 @@ def _load_clip(path: Path, size: int, cache_dir: Path) -> Take:
     info = video_info(path)
     if not info.has_audio:
         raise InputError(f"{path}: has no sound; give a clip in which the person can be heard")
-    landmarks = tracking.load_landmarks(path, info.frames)
+    landmarks = load_landmarks(path, info.frames)
     wave = read_audio(path)
     check_audio_length(wave, info.fps, path)
     track = tracking.track(landmarks, (info.width, info.height), info.fps)
@@ -392,7 +393,8 @@ def mouth_crop(frames: UInt8[np.ndarray, "T H W 3"], landmarks: Float[np.ndarray
                whole: Float[np.ndarray, "N 68 2"] | None = None) -> UInt8[np.ndarray, "T {out} {out} 3"]:
     """As stable_crop, a square around the clip's mean mouth: for E_lip (Eq. 8). One square a clip, so lip motion stays.
 
-    Where the frames are only a part of the clip, `whole` has the landmarks of all of it, so that every part gets one square.
+    Where the frames are only a part of the clip, `whole` has the landmarks of all of it, so that every part gets one
+    square.
     """
     target = CANONICAL * (out / MOUTH_SIDE)
     whole = landmarks if whole is None else whole

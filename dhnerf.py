@@ -34,8 +34,9 @@ def positional_encoding(x: Float[Tensor, "*batch 3"], n_freq: int) -> Float[Tens
 
 
 def keep_variance(layers: list[nn.Module], slope: float) -> None:
-    """He initialisation for layers before a (leaky) ReLU. PyTorch's default shrinks the signal at each of them, by about
-    2.4 times: after five layers all points of space look alike, and for a long time only the mean colour is learnt."""
+    """He initialisation for layers before a (leaky) ReLU. PyTorch's default shrinks the signal at each of them, by
+    about 2.4 times: after five layers all points of space look alike, and for a long time only the mean colour is
+    learnt."""
     for layer in layers:
         nn.init.kaiming_normal_(layer.weight, a=slope)
         nn.init.zeros_(layer.bias)
@@ -91,9 +92,9 @@ class Field(nn.Module):
     def encode(self, x: Float[Tensor, "B R S 3"], condition: dict[str, Tensor]) -> Float[Tensor, "B R S C"]:
         """What the MLP sees of a position x in [-1, 1]^3: NeRF's sines and cosines, in `small` also learnt features.
 
-        The learnt ones are three planes (xy, xz, yz) of feature vectors, read bilinearly, as in EG3D. Like the face of a
-        morphable model they are a mean plus a basis times the codes. They are not in the paper: a laptop's few thousand
-        iterations are too few for sines alone, see the README for the measured difference.
+        The learnt ones are three planes (xy, xz, yz) of feature vectors, read bilinearly, as in EG3D. Like the face of
+        a morphable model they are a mean plus a basis times the codes. They are not in the paper: a laptop's few
+        thousand iterations are too few for sines alone, see the README for the measured difference.
         """
         encoded = positional_encoding(x, self.n_freq)
         if self.planes is None:
@@ -115,9 +116,9 @@ class Field(nn.Module):
             if i == self.skip and self.x_again is not None:
                 h = h + self.x_again(x)
             h = F.relu(h, inplace=True)
-        # At the start sigma = exp(-1.2) = 0.3: an optical depth near 1 through the head. Far above 1 every ray is opaque at
-        # its first sample, and no gradient reaches the others. Skin needs 20 and more, which exp reaches in few steps;
-        # softplus stays a fog for long, and a fog that is seen from several sides blurs.
+        # At the start sigma = exp(-1.2) = 0.3: an optical depth near 1 through the head. Far above 1 every ray is
+        # opaque at its first sample, and no gradient reaches the others. Skin needs 20 and more, which exp reaches in
+        # few steps; softplus stays a fog for long, and a fog that is seen from several sides blurs.
         return torch.exp((self.density(h).squeeze(-1) - 1.2).clamp(max=6.0)), h
 
     def appearance(self, h: Float[Tensor, "B R S W"], directions: Float[Tensor, "B R 3"],
@@ -204,8 +205,8 @@ class LatentCodes(nn.Module):
 
     def __init__(self, references: dict[str, Tensor]):
         super().__init__()
-        self.tables = nn.ModuleDict({name: nn.Embedding.from_pretrained(references[name].clone(), freeze=False, sparse=True)
-                                     for name in CODES})
+        self.tables = nn.ModuleDict({
+            name: nn.Embedding.from_pretrained(references[name].clone(), freeze=False, sparse=True) for name in CODES})
         for name in CODES:
             self.register_buffer(f"ref_{name}", references[name].clone())
 
@@ -218,8 +219,8 @@ class LatentCodes(nn.Module):
 class LatentExtractor(nn.Module):
     """Sec. 3.3: the encoders whose outputs are the reference codes (barred C), one small CNN with four heads.
 
-    HeadNeRF, which the paper points to, has no image encoder. Input: the head, aligned by its stable landmarks, with the
-    mouth region blanked (data.py), so that no code can carry what the lips do. Outputs have unit length, because
+    HeadNeRF, which the paper points to, has no image encoder. Input: the head, aligned by its stable landmarks, with
+    the mouth region blanked (data.py), so that no code can carry what the lips do. Outputs have unit length, because
     Eq. 8 compares directions only.
     """
 
@@ -229,7 +230,8 @@ class LatentExtractor(nn.Module):
         for width in (16, 32, 48, 64):
             layers += [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
             channels = width
-        self.trunk = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * (cfg.crop // 16) ** 2, 192), nn.LeakyReLU(0.2))
+        layers += [nn.Flatten(), nn.Linear(channels * (cfg.crop // 16) ** 2, 192), nn.LeakyReLU(0.2)]
+        self.trunk = nn.Sequential(*layers)
         self.heads = nn.ModuleDict({name: nn.Linear(192, cfg.code_size(name)) for name in CODES})
 
     def forward(self, crops: Float[Tensor, "B 3 s s"]) -> dict[str, Tensor]:

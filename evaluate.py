@@ -22,7 +22,7 @@ NAMES = {"audio_pose": "audio and pose only (C_ex replays the training frames)",
 
 def masked_psnr(image: UInt8[np.ndarray, "H W 3"], truth: UInt8[np.ndarray, "H W 3"],
                 mask: UInt8[np.ndarray, "H W"]) -> float:
-    """Peak signal-to-noise ratio in dB, 10 log10(1 / MSE) for colours in [0, 1], over the pixels weighted by mask / 255."""
+    """Peak signal-to-noise ratio in dB, 10 log10(1 / MSE), colours in [0, 1], over pixels weighted by mask / 255."""
     weight = mask[..., None].astype(np.float64) / 255
     error = (image.astype(np.float64) - truth) / 255
     mse = (weight * error**2).sum() / (3 * weight.sum())
@@ -39,8 +39,8 @@ def mean_frame(corpus: Corpus, index: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:
 def heldout_codes(run: Run, train: Corpus, take, crops: torch.Tensor, expression: str) -> dict[str, torch.Tensor]:
     """Codes for T held-out frames of `take`: {"id": (1, d), ..., "ex": (T, d) or (1, d)}.
 
-    C_id, C_al and C_ill: the trained code of the same person, albedo and light; where training had none of that label, what
-    the extractor reads in these frames. C_ex by `expression`: "audio_pose" replays the person's training frames
+    C_id, C_al and C_ill: the trained code of the same person, albedo and light; where training had none of that label,
+    what the extractor reads in these frames. C_ex by `expression`: "audio_pose" replays the person's training frames
     backwards from the last, "audio_pose_mean" is their mean, "extractor" is read from the held-out frames
     (crops (T, 3, s, s), mouth blanked).
     """

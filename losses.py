@@ -95,7 +95,7 @@ def info_nce(anchor: Float[Tensor, "B d"], positive: Float[Tensor, "B d"], negat
 
 
 def info_nce_range(n_negatives: int = 10, tau: float = 0.5) -> tuple[float, float, float]:
-    """Lowest, chance and highest value of Eq. 8, printed beside the loss: (0.168, 2.398, 6.304) as in the paper's setting.
+    """Lowest, chance and highest value of Eq. 8, printed beside the loss; (0.168, 2.398, 6.304) in the paper's setting.
 
     Cosines lie in [-1, 1], so the loss cannot reach 0: at best d+ = 1 and every d- = -1.
     """
@@ -105,7 +105,8 @@ def info_nce_range(n_negatives: int = 10, tau: float = 0.5) -> tuple[float, floa
     return low, math.log(1 + n_negatives), high
 
 
-def opacity_loss(opacity: Float[Tensor, "B 1 H W"], m: Float[Tensor, "B 1 H W"], known: Float[Tensor, "B 1 H W"]) -> Tensor:
+def opacity_loss(opacity: Float[Tensor, "B 1 H W"], m: Float[Tensor, "B 1 H W"],
+                 known: Float[Tensor, "B 1 H W"]) -> Tensor:
     """Not in the paper: mean square of accumulated opacity against the mask, where the mask is known.
 
     Without it a field can stay transparent, and the background image explains the face. `known` is 1 where `m` can

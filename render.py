@@ -44,7 +44,7 @@ def sphere_bounds(origins: Float[Tensor, "*rays 3"], directions: Float[Tensor, "
 
 def stratified_samples(near: Float[Tensor, "B R"], far: Float[Tensor, "B R"], n: int,
                        jitter: Float[Tensor, "B R S"] | None = None) -> Float[Tensor, "B R S"]:
-    """NeRF Eq. 2: one sample in each of n equal bins of [near, far]; uniform by `jitter` in [0, 1), or at the centre."""
+    """NeRF Eq. 2: a sample in each of n equal bins of [near, far]; uniform by `jitter` in [0, 1), or at the centre."""
     offset = 0.5 if jitter is None else jitter
     fraction = (torch.arange(n, device=near.device, dtype=near.dtype) + offset) / n  # (S,) or (B, R, S)
     return near[..., None] + (far - near)[..., None] * fraction
@@ -52,7 +52,7 @@ def stratified_samples(near: Float[Tensor, "B R"], far: Float[Tensor, "B R"], n:
 
 def hierarchical_samples(edges: Float[Tensor, "B R E"], weights: Float[Tensor, "B R S"], n: int,
                          jitter: Float[Tensor, "B R F"] | None = None) -> Float[Tensor, "B R F"]:
-    """NeRF Sec. 5.2: n samples drawn from the piecewise constant density of `weights` over the S bins of `edges` (S + 1).
+    """NeRF Sec. 5.2: n samples from the piecewise constant density of `weights` over the S bins of `edges` (S + 1).
 
     Inverse transform sampling with stratified u, so that the samples come out sorted. No gradient flows through.
     """
@@ -79,7 +79,8 @@ def compositing_weights(sigma: Float[Tensor, "B R S"], delta: Float[Tensor, "B R
     return torch.exp(-before) * -torch.expm1(-depth)
 
 
-def intervals(t: Float[Tensor, "B R S"], near: Float[Tensor, "B R"], far: Float[Tensor, "B R"]) -> Float[Tensor, "B R S"]:
+def intervals(t: Float[Tensor, "B R S"], near: Float[Tensor, "B R"],
+              far: Float[Tensor, "B R"]) -> Float[Tensor, "B R S"]:
     """Length of the interval that each sorted sample stands for: halfway to its neighbours, and out to near and far.
 
     They add up to far - near exactly. NeRF's own last interval of 1e10 would make the background a solid surface.
@@ -88,7 +89,8 @@ def intervals(t: Float[Tensor, "B R S"], near: Float[Tensor, "B R"], far: Float[
     return edges[..., 1:] - edges[..., :-1]
 
 
-def sample_edges(t: Float[Tensor, "B R S"], near: Float[Tensor, "B R"], far: Float[Tensor, "B R"]) -> Float[Tensor, "B R E"]:
+def sample_edges(t: Float[Tensor, "B R S"], near: Float[Tensor, "B R"],
+                 far: Float[Tensor, "B R"]) -> Float[Tensor, "B R E"]:
     """Borders (E = S + 1) between sorted samples: near, the midpoints, far."""
     return torch.cat([near[..., None], 0.5 * (t[..., 1:] + t[..., :-1]), far[..., None]], -1)
 

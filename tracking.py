@@ -3,7 +3,8 @@
 The paper tracks with Face2Face [38]: analysis by synthesis, where identity, expression, albedo, light and
 pose of a morphable model are fitted until its rendering equals the frame. We keep the landmark term of that
 energy and drop the photometric one: a bundle adjustment over one clip.
-  In:   landmarks (T, 68, 2) px, image size (W, H), frames a second, LandmarkModel (mean face and its bases)
+  In:   landmarks (T, 68, 2) px (landmarks.py), image size (W, H), frames a second, LandmarkModel (mean face
+        and its bases)
   Out:  Track: K (3, 3), cam_to_head (T, 4, 4), f_exp (T, E), refined face shape (68, 3), residual, valid
 The unknowns are one neutral shape a clip (mean + identity basis + a small free offset a point), and a pose
 and expression coefficients a frame. They are found in two passes:
@@ -12,7 +13,7 @@ and expression coefficients a frame. They are found in two passes:
   2. `fit_frames`: poses and expressions of all frames, shape fixed, with a smoothness prior in time. The
      prior looks at both neighbours alike, so the result does not lag; one step is one banded solve.
 soft_face_mask gives the paper's m(.) of Eq. 5.
-Commands: `python tracking.py clip.mp4` (overlay video, report); with --detect: landmarks by MediaPipe.
+Commands: `python tracking.py clip.mp4` (overlay video, report); with --detect: landmarks.detect.
 Read next: data.py (turns a clip into a Take), then dhnerf.py (uses P_cam and F_exp).
 """
 import argparse
@@ -26,7 +27,8 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.transform import Rotation
 from scipy.special import erfc
 
-from media import InputError, VideoInfo, read_audio, read_frames, replacing, run_cli, video_info, write_video
+from landmarks import detect, load_landmarks
+from media import VideoInfo, read_audio, read_frames, run_cli, video_info, write_video
 
 EYE_DISTANCE = 0.9     # dm between landmarks 36 and 45 of the neutral face: the scale, which no image shows
 # Focal length / image width, fixed: a face is so flat that the error of fit hardly depends on it (on a real
@@ -340,102 +342,6 @@ def soft_face_mask(landmarks: Float[np.ndarray, "68 2"], size: int) -> Float[np.
         np.maximum(outside, nx * centres + ny * centres[:, None] + offset, out=outside)
     blur = 0.015 * np.ptp(outline[:, 1])
     return (0.5 * erfc(outside / (blur * np.sqrt(2)))).astype(np.float32)
-
-
-# ---- landmark files ----------------------------------------------------------------------------------------
-def load_landmarks(clip_path: str | Path, n_frames: int | None = None) -> Float[np.ndarray, "T 68 2"]:
-    """Landmarks (T, 68, 2) px of CLIP.mp4, NaN: no face; from CLIP.landmarks.npy or the folder CLIP.lms.
-
-    Raises InputError when there is neither, the file is damaged or of another shape, T is not n_frames
-    (when given), or no frame has landmarks.
-    """
-    clip = Path(clip_path)
-    path, folder = clip.with_name(clip.stem + ".landmarks.npy"), clip.with_name(clip.stem + ".lms")
-    make = f"make it again: python tracking.py {clip} --detect --force"
-    if path.is_file():
-        landmarks = _read_npy(path, make)
-    elif folder.is_dir():
-        path, landmarks = folder, _read_lms(folder, n_frames)
-    else:
-        raise InputError(f"{path}: no such landmark file; make it: python tracking.py {clip} --detect")
-    if landmarks.ndim != 3 or landmarks.shape[1:] != (68, 2) or landmarks.dtype.kind not in "fiu":
-        raise InputError(f"{path}: holds {landmarks.dtype} of shape {landmarks.shape}, "
-                         f"want (frames, 68, 2) numbers; {make}")
-    if n_frames is not None and len(landmarks) != n_frames:
-        raise InputError(f"{path}: has {len(landmarks)} rows, the clip {n_frames} frames; {make}")
-    landmarks = landmarks.astype(np.float32)
-    landmarks[~np.isfinite(landmarks).all((1, 2))] = np.nan
-    if np.isnan(landmarks).all():
-        raise InputError(f"{path}: no frame has landmarks; {make}")
-    return landmarks
-
-
-def _read_npy(path, make):
-    try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise InputError(f"{path}: truncated or not a .npy file; {make}") from error
-
-
-def _read_lms(folder, n_frames):
-    """NUMBER.lms files of 68 lines 'x y'; NUMBER is the frame, from 0; a frame without a file is NaN."""
-    files = {int(f.stem): f for f in folder.glob("*.lms") if f.stem.isdigit()}
-    if not files:
-        raise InputError(f"{folder}: holds no NUMBER.lms file; give one a frame, numbered from 0")
-    T = n_frames or max(files) + 1
-    landmarks = np.full((T, 68, 2), np.nan)
-    for number, file in files.items():
-        try:
-            row = np.array(file.read_text().split(), dtype=float).reshape(68, 2)
-        except (ValueError, OSError) as error:
-            raise InputError(f"{file}: want 68 lines of two numbers, x y") from error
-        if number >= T:
-            raise InputError(f"{file}: there is no frame {number} in a clip of {T} frames, counted from 0")
-        landmarks[number] = row
-    return landmarks
-
-
-# ---- the detector ------------------------------------------------------------------------------------------
-# MediaPipe's face mesh has 478 points fixed to the skin. These lie at the 68 iBUG places, in iBUG's order.
-MEDIAPIPE_68 = np.array([
-    162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389,      # jaw
-    71, 63, 105, 66, 107, 336, 296, 334, 293, 301,                                          # brows
-    168, 197, 5, 4, 75, 97, 2, 326, 305,                                              # nose bridge, nose base
-    33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,                              # lids
-    61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181,                                    # lips, outside
-    78, 82, 13, 312, 308, 317, 14, 87])                                                     # lips, inside
-
-
-def detect(clip: str | Path, force: bool = False) -> Float[np.ndarray, "T 68 2"]:
-    """Run MediaPipe's face mesh on a clip; write CLIP.landmarks.npy: (T, 68, 2) float32 px, NaN: no face.
-
-    Raises InputError: no clip, no MediaPipe here, the file exists (without force), no face in any frame.
-    """
-    clip = Path(clip)
-    target = clip.with_name(clip.stem + ".landmarks.npy")
-    if target.exists() and not force:
-        raise InputError(f"{target}: exists; add --force to replace it")
-    if not clip.is_file():
-        raise InputError(f"{clip}: no such file; check the path")
-    try:
-        from mediapipe.python.solutions.face_mesh import FaceMesh
-    except ImportError as error:
-        raise InputError(
-            f"{clip}: detecting needs MediaPipe, in an environment of its own; make it: python3.11 -m venv "
-            "mp && mp/bin/pip install -r requirements-landmarks.txt && "
-            f"mp/bin/python tracking.py {clip} --detect") from error
-    rows = []
-    with FaceMesh(static_image_mode=False, max_num_faces=1, refine_landmarks=True) as mesh:
-        for frame in read_frames(clip):
-            faces = mesh.process(frame).multi_face_landmarks
-            points = np.array([[p.x, p.y] for p in faces[0].landmark]) if faces else np.full((478, 2), np.nan)
-            rows.append(points[MEDIAPIPE_68] * [frame.shape[1], frame.shape[0]])
-    landmarks = np.array(rows, np.float32).reshape(-1, 68, 2)
-    if not np.isfinite(landmarks).any():
-        raise InputError(f"{clip}: no face in {len(rows)} frames; give a clip of one upright, well-lit face")
-    with replacing(target) as temporary, open(temporary, "wb") as file:
-        np.save(file, landmarks)
-    return landmarks
 
 
 # ---- overlay and report ------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ COLUMNS = ("stage", "iteration", "loss", "L_rec", "L_per", "L_pho", "L_dis", "L_
 
 
 def generators(cfg: Config, stage: str, iteration: int) -> tuple[np.random.Generator, torch.Generator]:
-    """NumPy's and torch's source of chance for one iteration (-1: for initial weights); sets the global torch state too."""
+    """NumPy's and torch's source of chance for one iteration (-1: initial weights); sets the global torch state too."""
     seed = int(np.random.SeedSequence([cfg.seed, STAGES[stage], iteration + 1]).generate_state(1)[0])
     torch.manual_seed(seed)
     return np.random.default_rng(seed), torch.Generator().manual_seed(seed)
@@ -66,6 +66,9 @@ def prepare(cfg: Config, out: Path, device: torch.device) -> tuple[Corpus, Corpu
     for name, part in zip(("train", "heldout"), data.split(takes)):
         corpora.append(Corpus([takes[i] for i, _ in part], [rows for _, rows in part]))
         corpora[-1].prepare(cache / name, cfg.crop, features)
+    if len(corpora[0].pair_starts) == 0:
+        raise InputError(f"{source}: no two consecutive frames with landmarks and sound to train on; "
+                         "give a longer clip")
     return corpora[0], corpora[1]
 
 
@@ -107,14 +110,15 @@ def extractor_loss(cfg: Config, extractor: LatentExtractor, train: Corpus, facto
 
 @torch.no_grad()
 def reference_codes(extractor: LatentExtractor, train: Corpus, device: torch.device) -> dict[str, Tensor]:
-    """The barred C of Eq. 6: C_ex of each frame (n, d); C_id of each person, C_al of each albedo, C_ill of each light: the
-    mean direction of what the extractor reads in their frames."""
+    """The barred C of Eq. 6: C_ex of each frame (n, d); C_id of each person, C_al of each albedo, C_ill of each light:
+    the mean direction of what the extractor reads in their frames."""
     blocks = [extractor(train.head_crops(index).to(device)) for index in np.array_split(np.arange(len(train)),
                                                                                        len(train) // 256 + 1)]
     codes = {name: torch.cat([b[name] for b in blocks]) for name in CODES}
     for name, label in train.label.items():
         label = torch.from_numpy(label).to(device)
-        codes[name] = F.normalize(torch.stack([codes[name][label == i].mean(0) for i in range(int(label.max()) + 1)]), dim=-1)
+        means = [codes[name][label == i].mean(0) for i in range(int(label.max()) + 1)]
+        codes[name] = F.normalize(torch.stack(means), dim=-1)
     return codes
 
 
@@ -167,7 +171,8 @@ class FieldTrainer:
         field = self.model.field
         planes = [field.planes, field.plane_basis] if field.planes is not None else []
         others = [p for p in self.model.parameters() if not any(p is q for q in planes)]
-        self.optimisers = [torch.optim.Adam([{"params": others, "lr": cfg.lr}, {"params": planes, "lr": cfg.lr_planes}]),
+        groups = [{"params": others, "lr": cfg.lr}, {"params": planes, "lr": cfg.lr_planes}]
+        self.optimisers = [torch.optim.Adam(groups),
                            torch.optim.SparseAdam(list(self.codes.parameters()), lr=cfg.lr_codes)]
 
     def step(self, iteration: int) -> dict[str, Tensor]:
@@ -189,8 +194,8 @@ class FieldTrainer:
         return terms
 
     def losses(self, index: np.ndarray, consecutive: bool, generator: torch.Generator) -> dict[str, Tensor]:
-        """Eq. 2 and its terms for frames `index` (B,). Where `consecutive`, the second half of them are the frames j that
-        follow the frames j - 1 of the first half; else they are unrelated, and L_v is left out."""
+        """Eq. 2 and its terms for frames `index` (B,). Where `consecutive`, the second half of them are the frames j
+        that follow the frames j - 1 of the first half; else they are unrelated, and L_v is left out."""
         cfg, at = self.cfg, torch.from_numpy(index).to(self.device)
         truth = {k: v.to(self.device, non_blocking=True) for k, v in self.train.frames(index).items()}
         codes, references = self.codes({k: v.to(self.device) for k, v in self.train.code_rows(index).items()})
@@ -274,7 +279,8 @@ def train(cfg: Config, out: Path, state: dict, device: torch.device) -> None:
         state["references"] = {k: v.cpu() for k, v in reference_codes(extractor, train_set, device).items()}
         state["takes"], state["backgrounds"] = take_records(train_set)
     trainer = FieldTrainer(cfg, train_set, state["references"], e_audio, vgg, device)
-    parts = {"model": trainer.model, "codes": trainer.codes, "adam": trainer.optimisers[0], "adam_codes": trainer.optimisers[1]}
+    parts = {"model": trainer.model, "codes": trainer.codes,
+             "adam": trainer.optimisers[0], "adam_codes": trainer.optimisers[1]}
     if "model" in state:
         for name, part in parts.items():
             part.load_state_dict(state[name])

@@ -1,4 +1,4 @@
-"""Sec. 3.2: pose, camera and F_exp from landmarks; the mask of Eq. 5; the landmark files.
+"""Sec. 3.2: pose, camera and F_exp from landmarks; the mask of Eq. 5.
 
 Oracle of the geometry: a face made here, projected point by point with scalar arithmetic (`camera_sees`).
 """
@@ -12,11 +12,14 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 import tracking
-from media import InputError, read_frames, video_info, write_video
+from landmarks import load_landmarks
+from media import read_frames, video_info, write_video
 
 REPOSITORY = Path(__file__).parent.parent
 CLIP = REPOSITORY / "../shared/data/real_clip.mp4"
 SIZE, FOCAL = 512, 1024.0
+IBUG_MIRROR = np.r_[16:-1:-1, 26:16:-1, 27:31, 35:30:-1, 45:41:-1, 47, 46, 39:35:-1, 41, 40,
+                    54:47:-1, 59:54:-1, 64:59:-1, 67:64:-1]
 
 
 # ---- a synthetic face and its projection -------------------------------------------------------------------
@@ -319,98 +322,6 @@ def test_mask_covers_the_landmarks_and_the_forehead_but_not_the_background():
     assert np.allclose(small, mask.reshape(64, 8, 64, 8).mean((1, 3)), atol=0.05)  # the +0.5 convention
 
 
-# ---- files -------------------------------------------------------------------------------------------------
-def test_landmarks_are_read_from_npy_and_from_lms(tmp_path):
-    wanted = np.random.default_rng(0).uniform(0, 512, (4, 68, 2)).astype(np.float32)
-    np.save(tmp_path / "a.landmarks.npy", wanted)
-    assert np.array_equal(tracking.load_landmarks(tmp_path / "a.mp4", 4), wanted)
-    (tmp_path / "b.lms").mkdir()
-    for i in (0, 1, 3):
-        (tmp_path / f"b.lms/{i}.lms").write_text("\n".join(f"{x} {y}" for x, y in wanted[i]))
-    got = tracking.load_landmarks(tmp_path / "b.mp4", 4)
-    assert np.allclose(got[[0, 1, 3]], wanted[[0, 1, 3]]) and np.isnan(got[2]).all()
-
-
-def refused(clip, n_frames=4):
-    with pytest.raises(InputError) as caught:
-        tracking.load_landmarks(clip, n_frames)
-    message = str(caught.value)
-    assert "\n" not in message and str(clip.parent) in message
-    return message
-
-
-def test_what_is_wrong_with_a_landmark_file_is_said_in_one_line(tmp_path):
-    clip, file = tmp_path / "a.mp4", tmp_path / "a.landmarks.npy"
-    assert f"python tracking.py {clip} --detect" in refused(clip)
-    np.save(file, np.zeros((4, 68, 2), np.float32))
-    file.write_bytes(file.read_bytes()[:-100])
-    assert "truncated" in refused(clip)
-    file.write_bytes(b"")
-    assert "truncated" in refused(clip)
-    file.write_bytes(b"not numpy at all")
-    assert "not a .npy" in refused(clip)
-    np.save(file, np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    refused(clip)
-    for wrong in (np.zeros((4, 67, 2)), np.zeros((4, 68, 3)), np.zeros((68, 2)), np.full((4, 68, 2), "x")):
-        np.save(file, wrong)
-        assert "(frames, 68, 2)" in refused(clip)
-    np.save(file, np.zeros((5, 68, 2)))
-    assert "5 rows" in refused(clip) and "4 frames" in refused(clip)
-    np.save(file, np.full((4, 68, 2), np.nan))
-    assert "no frame has landmarks" in refused(clip)
-
-
-def test_what_is_wrong_with_lms_files_is_said_in_one_line(tmp_path):
-    clip, folder = tmp_path / "a.mp4", tmp_path / "a.lms"
-    folder.mkdir()
-    assert "NUMBER.lms" in refused(clip)
-    (folder / "0.lms").write_text("1 2\n3 4\n")
-    assert "68 lines" in refused(clip)
-    (folder / "0.lms").write_text("1 2\n" * 68)
-    (folder / "9.lms").write_text("1 2\n" * 68)
-    assert "no frame 9" in refused(clip)
-
-
-# ---- MediaPipe's points ------------------------------------------------------------------------------------
-# Pairs of mesh points, right and left, from MediaPipe's own outlines (oval, brows, eyes, lips) and nose.
-MIRROR = dict([(162, 389), (234, 454), (93, 323), (58, 288), (172, 397), (136, 365), (149, 378), (148, 377),
-               (71, 301), (63, 293), (105, 334), (66, 296), (107, 336), (75, 305), (97, 326), (33, 263),
-               (160, 387), (158, 385), (133, 362), (153, 380), (144, 373), (61, 291), (39, 269), (37, 267),
-               (84, 314), (181, 405), (78, 308), (82, 312), (87, 317)])
-MIDLINE = {152, 168, 197, 5, 4, 2, 0, 17, 13, 14}
-IBUG_MIRROR = np.r_[16:-1:-1, 26:16:-1, 27:31, 35:30:-1, 45:41:-1, 47, 46, 39:35:-1, 41, 40,
-                    54:47:-1, 59:54:-1, 64:59:-1, 67:64:-1]
-
-
-def test_mediapipe_points_mirror_like_ibug_points():
-    points = tracking.MEDIAPIPE_68
-    assert points.shape == (68,) and len(set(points.tolist())) == 68
-    assert points.min() >= 0 and points.max() < 468
-    both = MIRROR | {b: a for a, b in MIRROR.items()} | {m: m for m in MIDLINE}
-    wrong = [i for i in range(68) if both[int(points[i])] != points[IBUG_MIRROR[i]]]
-    assert wrong == []
-    right = np.r_[0:8, 17:22, 31, 32, 36:42, 48:51, 58:62, 67]  # the left half of the image
-    assert set(points[right].tolist()) == set(MIRROR)
-    above = {37: 160, 38: 158, 43: 385, 44: 387, 51: 0, 62: 13, 27: 168}  # upper lids, lips, bridge
-    below = {41: 144, 40: 153, 46: 373, 47: 380, 57: 17, 66: 14, 33: 2, 8: 152}
-    for ibug, mesh in (above | below).items():
-        assert points[ibug] == mesh, f"iBUG {ibug}"
-
-
-def test_without_mediapipe_detect_says_how_to_get_it(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "mediapipe.python.solutions.face_mesh", None)
-    monkeypatch.setitem(sys.modules, "mediapipe", None)
-    with pytest.raises(InputError, match="no such file"):
-        tracking.detect(tmp_path / "a.mp4")
-    (tmp_path / "a.mp4").write_bytes(b"a clip")
-    with pytest.raises(InputError, match="requirements-landmarks.txt.*--detect"):
-        tracking.detect(tmp_path / "a.mp4")
-    (tmp_path / "a.landmarks.npy").write_bytes(b"precious")
-    with pytest.raises(InputError, match="--force"):
-        tracking.detect(tmp_path / "a.mp4")
-    assert (tmp_path / "a.landmarks.npy").read_bytes() == b"precious"
-
-
 def test_importing_tracking_stays_light():
     """--detect runs in MediaPipe's environment, which has neither torch nor the stand-in heads' needs."""
     code = "import sys, tracking; print([m for m in ('torch', 'cv2', 'toyset') if m in sys.modules])"
@@ -441,7 +352,7 @@ def test_command_writes_overlay_and_report(tmp_path, capsys):
 @pytest.mark.skipif(not CLIP.exists(), reason="../shared/data/real_clip.mp4 is not here")
 def test_real_clip_is_fitted_to_two_percent_and_moves_smoothly():
     import toyset
-    marks = tracking.load_landmarks(CLIP, 200)
+    marks = load_landmarks(CLIP, 200)
     found = tracking.track(marks, (512, 512), 25.0, toyset.landmark_model())
     eye = np.linalg.norm(marks[:, 36] - marks[:, 45], axis=1).mean()
     assert found.residual.mean() / eye < 0.02
@@ -456,7 +367,7 @@ def test_real_clip_is_fitted_to_two_percent_and_moves_smoothly():
 def test_real_clip_halves_agree_on_the_shape():
     """Hold-out: two halves of the clip, fitted apart, see the same face and so the same turns."""
     import toyset
-    marks, model = tracking.load_landmarks(CLIP, 200), toyset.landmark_model()
+    marks, model = load_landmarks(CLIP, 200), toyset.landmark_model()
     whole, first = (tracking.track(marks[:n], (512, 512), 25.0, model) for n in (200, 100))
     last = tracking.track(marks[100:], (512, 512), 25.0, model)
     a, b = (x.shape[17:] - x.shape[17:].mean(0) for x in (first, last))
