@@ -54,6 +54,7 @@ class Config:
     n_negatives: int = 10  # N of Eq. 8
     tau: float = 0.5  # Eq. 8
     sync: bool = True  # False: row 2 of Table 2, no F_lip
+    ex_swap: float = 0.5  # ours: share of frames that take C_ex from a frame with the same upper face, see train.py
     # Training
     iters: int = 800_000  # Sec. 4.2
     extractor_iters: int = 5000

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from data import MOUTH_TOP, Take, mouth_crop, stable_crop
 
 FACTORS = ("id", "ex", "al", "ill")
+APART = 0.4  # seconds: frames nearer in time than this show nearly the same mouth
 LABELS = {"id": "id", "al": "albedo", "ill": "light"}  # factor -> key of Take.labels
 UPPER_FACE = slice(17, 48)  # brows, nose, eyes: what "expression" means here, as the lips belong to F_lip
 
@@ -132,6 +133,24 @@ class Corpus:
         pool = rng.choice(own, 4 * n)
         distance = np.linalg.norm(self.upper[pool] - self.upper[anchor], axis=1)
         return positive, pool[np.argsort(-distance, kind="stable")[:2 * n]][rng.permutation(2 * n)[:n]]
+
+
+    def lookalikes(self, k: int = 4, pool: int = 256, seed: int = 0) -> np.ndarray:
+        """For each frame k others (n, k) of the same person with the most alike upper face, at least APART seconds away.
+
+        They are the same expression (nearest in F_exp) while the mouth is at another sound. Chosen among `pool` random
+        frames of the person, so that the cost grows with n only.
+        """
+        rng, found = np.random.default_rng(seed), np.empty((len(self), k), np.int64)
+        own = {person: np.flatnonzero(self.label["id"] == person) for person in np.unique(self.label["id"])}
+        for i in range(len(self)):
+            frames = own[self.label["id"][i]]
+            frames = rng.choice(frames, pool, replace=False) if len(frames) > pool else frames
+            away = (self.take[frames] != self.take[i]) | (np.abs(self.time[frames] - self.time[i]) >= APART)
+            frames = frames[away] if away.any() else np.array([i])  # a very short clip: the frame itself
+            nearest = np.argsort(np.linalg.norm(self.upper[frames] - self.upper[i], axis=1), kind="stable")[:k]
+            found[i] = np.resize(frames[nearest], k)
+        return found
 
 
 def upper_face(take: Take) -> np.ndarray:

@@ -163,6 +163,7 @@ class FieldTrainer:
         generators(cfg, "field", -1)
         self.cfg, self.train, self.vgg, self.device = cfg, train, vgg, device
         self.model, self.codes = DHNeRF(cfg).to(device), LatentCodes(references).to(device)
+        self.lookalikes = train.lookalikes(seed=cfg.seed)
         self.f_lip = None
         if e_audio is not None:  # frozen from here on: one F_al a frame
             with torch.no_grad():
@@ -182,7 +183,13 @@ class FieldTrainer:
         before = rng.choice(self.train.pair_starts, cfg.pairs)
         consecutive = rng.random() < cfg.pair_share
         after = before + 1 if consecutive else rng.integers(len(self.train), size=cfg.pairs)
-        terms = self.losses(np.concatenate([before, after]), consecutive, generator)
+        index = np.concatenate([before, after])  # (B,)
+        # C_ex identifies its frame, so the field could learn the lips from it and ignore the sound. In part of the frames
+        # it is taken from a frame with the same upper face and other lips: only F_lip can tell what the lips do.
+        stand_in = self.lookalikes[index, rng.integers(self.lookalikes.shape[1], size=len(index))]
+        share = cfg.ex_swap if cfg.sync else 0.0
+        expression = np.where(rng.random(len(index)) < share, stand_in, index)
+        terms = self.losses(index, expression, consecutive, generator)
         decay = 0.1 ** (iteration / cfg.iters)
         for optimiser, rates in zip(self.optimisers, ((cfg.lr, cfg.lr_planes), (cfg.lr_codes,))):
             for group, rate in zip(optimiser.param_groups, rates):
@@ -193,12 +200,17 @@ class FieldTrainer:
             optimiser.step()
         return terms
 
-    def losses(self, index: np.ndarray, consecutive: bool, generator: torch.Generator) -> dict[str, Tensor]:
-        """Eq. 2 and its terms for frames `index` (B,). Where `consecutive`, the second half of them are the frames j
-        that follow the frames j - 1 of the first half; else they are unrelated, and L_v is left out."""
+    def losses(self, index: np.ndarray, expression: np.ndarray, consecutive: bool,
+               generator: torch.Generator) -> dict[str, Tensor]:
+        """Eq. 2 and its terms for frames `index` (B,), each with the C_ex of frame `expression` (B,).
+
+        Where `consecutive`, the second half of them are the frames j that follow the frames j - 1 of the first half; else
+        they are unrelated, and L_v is left out.
+        """
         cfg, at = self.cfg, torch.from_numpy(index).to(self.device)
+        rows = self.train.code_rows(index) | {"ex": torch.from_numpy(expression)}
         truth = {k: v.to(self.device, non_blocking=True) for k, v in self.train.frames(index).items()}
-        codes, references = self.codes({k: v.to(self.device) for k, v in self.train.code_rows(index).items()})
+        codes, references = self.codes({k: v.to(self.device) for k, v in rows.items()})
         out = self.model(codes, None if self.f_lip is None else self.f_lip[at], truth["K"], truth["cam_to_head"],
                          truth["background"], generator)
         image, image_gt, B = out["image"], truth["image"], len(index) // 2

@@ -79,8 +79,11 @@ def test_index_keeps_rows_times_and_labels():
     assert len(c) == 5 and c.take.tolist() == [0, 0, 1, 1, 1] and c.row.tolist() == [0, 2, 1, 2, 3]
     assert c.first.tolist() == [0, 2, 5]
     assert np.allclose(c.time, [0, 4 / 25, 4 / 30, 5 / 30, 6 / 30]), "time is frame id / fps, not the row"
-    assert c.label["id"].tolist() == [0, 0, 1, 1, 1] and c.label["al"].tolist() == [5, 5, 6, 6, 6]
-    assert set(c.label["ill"]) == {7}
+    assert c.label["id"].tolist() == [0, 0, 1, 1, 1] and c.label["al"].tolist() == [0, 0, 1, 1, 1]
+    assert set(c.label["ill"]) == {0}, "labels are numbered from 0: they are rows of the code tables"
+    assert c.names["al"].tolist() == [5, 6] and c.names["ill"].tolist() == [7]
+    rows = c.code_rows(np.array([1, 4]))
+    assert {name: row.tolist() for name, row in rows.items()} == {"id": [0, 1], "al": [0, 1], "ill": [0, 0], "ex": [1, 4]}
     assert c.pair_starts.tolist() == [2, 3]
 
 
@@ -239,3 +242,19 @@ def test_eq8_contrast_follows_the_generator(mixed):
         assert a[0] == b[0] and np.array_equal(a[1], b[1])
         many = {mixed.contrast(factor, 3, 10, np.random.default_rng(s))[1][0] for s in range(8)}
         assert len(many) > 1, "each step draws its own negatives"
+
+
+def test_lookalikes_have_the_nearest_upper_face_of_the_person_and_other_lips(mixed):
+    found = mixed.lookalikes(k=3, pool=10**6)
+    for i in range(0, len(mixed), 7):
+        allowed = [j for j in range(len(mixed)) if mixed.label["id"][j] == mixed.label["id"][i] and
+                   (mixed.take[j] != mixed.take[i] or abs(mixed.time[j] - mixed.time[i]) >= 0.4)]
+        distance = {j: float(np.sqrt(((mixed.upper[j] - mixed.upper[i]) ** 2).sum())) for j in allowed}
+        assert set(found[i]) <= set(allowed), "a stand-in is of another person, or shows nearly the same moment"
+        want = sorted(distance.values())[:3]
+        assert np.allclose(sorted(distance[j] for j in found[i]), want, atol=1e-5)
+
+
+def test_lookalikes_of_a_clip_too_short_for_any_are_the_frames_themselves():
+    c = whole([make_take("a/1", ids=[0, 1, 2], fps=25.0)])
+    assert c.lookalikes().tolist() == [[0] * 4, [1] * 4, [2] * 4]

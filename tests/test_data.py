@@ -528,7 +528,10 @@ def test_the_real_clip(tmp_path):
     assert take.frames.shape == (200, 96, 96, 3) and take.fps == 25 and take.frame_ids.tolist() == list(range(200))
     assert len(take.wave) == 128000
     landmarks = np.load(REAL / "real_clip.landmarks.npy")
-    np.testing.assert_allclose(take.landmarks, landmarks * (96 / 512), atol=1e-3)  # the whole width of this clip
+    scale = take.K[0, 0] / (2 * 512)  # the clip's own K: focal length 2 widths, centre (256, 256)
+    shift = take.K[:2, 2] - scale * 256
+    np.testing.assert_allclose(take.landmarks, landmarks * scale + shift, atol=1e-3)  # one crop moves K and landmarks
+    assert 96 / 512 <= scale < 96 / 400 and (shift <= 1e-9).all(), "cropped to the head, and no further than the image"
     face = take.masks[:, 40:50, 40:50]
     assert take.masks[:, :4].max() == 0 and face.max() == 255, "the mask is on the face, not on the edge"
     lips = np.array([f[int(p[57, 1]), int(p[57, 0])] for f, p in zip(take.frames, take.landmarks)]).astype(float)

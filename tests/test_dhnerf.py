@@ -17,7 +17,7 @@ from render import pixel_rays, render_rays, sphere_bounds
 TINY = replace(PAPER, size=16, upsample=4, width=24, depth=4, width_appearance=16, d_feature=8, n_freq_x=3,
                n_freq_v=2, channels_2d=32, n_coarse=6, n_fine=4, d_id=5, d_ex=4, d_al=3, d_ill=6, d_lip=7,
                crop=32)
-PLANES = replace(TINY, plane_channels=2, plane_size=6, depth=3)
+PLANES = replace(TINY, plane_channels=2, plane_size=6, plane_rank=3, depth=3)
 
 
 def unit(*shape, seed=0):
@@ -77,12 +77,13 @@ def read_plane(plane, a, b):
 
 
 def encoded_position(field, x, c, cfg):
-    """Sines and cosines; with planes also what mean planes plus code entries times basis planes hold at x."""
+    """Sines and cosines; with planes also what mean planes plus coefficients of the codes times basis planes hold at x."""
     encoded = positional_encoding(x, cfg.n_freq_x)
     if not cfg.plane_channels:
         return encoded
     learnt = []
-    for points, entries in zip(x.tolist(), (c[:, 0, 0] / c.shape[-1] ** 0.5).tolist()):
+    mix = field.plane_coefficients
+    for points, entries in zip(x.tolist(), (c[:, 0, 0] @ mix.weight.T + mix.bias).tolist()):
         planes = field.planes.detach().clone()
         for entry, basis in zip(entries, field.plane_basis.detach()):
             planes += entry * F.interpolate(basis, scale_factor=2, mode="bilinear", align_corners=False)
@@ -109,11 +110,11 @@ def concatenating_field(field, x, v, codes, f_lip, cfg):
     h = linear((encoded, field.hidden[0]), (c_geometry, field.codes_in["0"])).relu()
     for i in range(1, cfg.depth):
         if i == cfg.depth // 2:
-            h = linear((h, field.hidden[i]), (encoded, field.x_again),
-                       (c_geometry, field.codes_in[str(i)])).relu()
+            again = [(encoded, field.x_again)] if cfg.depth > 4 else []  # x enters twice in a deep network only
+            h = linear((h, field.hidden[i]), *again, (c_geometry, field.codes_in[str(i)])).relu()
         else:
             h = field.hidden[i](h).relu()
-    sigma = torch.log(1 + torch.exp(field.density(h)[..., 0] - 1))
+    sigma = torch.exp(field.density(h)[..., 0] - 1.2)
     a = linear((h, field.appearance_x), (view, field.appearance_view),
                (c_appearance, field.appearance_codes)).relu()
     return sigma, a
@@ -252,7 +253,8 @@ def test_eq1_opacity_alone_trains_the_geometry_and_nothing_of_the_appearance(cfg
     reached = lambda p: p.grad is not None and bool(p.grad.abs().max() > 0)
     assert {n for n, c in codes.items() if reached(c)} == {"id", "ex"} and reached(f_lip)
     for name, p in model.field.named_parameters():
-        geometry = name.split(".")[0] in ("hidden", "x_again", "codes_in", "density", "planes", "plane_basis")
+        geometry = name.split(".")[0] in ("hidden", "x_again", "codes_in", "density", "planes", "plane_basis",
+                                             "plane_coefficients")
         assert reached(p) == geometry, \
             f"Eq. 1: {name} {'does not see' if geometry else 'sees'} the gradient of sigma"
 
@@ -357,31 +359,31 @@ def test_eq1_a_camera_that_misses_the_head_shows_the_background():
 
 # ------------------------------------------------------------------------------------------------------ codes
 
+COUNTS = {"id": 3, "ex": 10, "al": 4, "ill": 2}  # people, frames, albedos, lights
+
+
 @pytest.fixture
 def references():
-    counts = {"id": 3, "ex": 10, "al": 3, "ill": 3}  # three takes, ten frames
-    return {name: unit(counts[name], TINY.code_size(name), seed=i) for i, name in enumerate(CODES)}
+    return {name: unit(COUNTS[name], TINY.code_size(name), seed=i) for i, name in enumerate(CODES)}
 
 
 @pytest.mark.eq6
 def test_codes_start_at_the_references_and_leave_them_alone(references):
     codes = LatentCodes(references)
-    take, frame = torch.tensor([0, 2, 2]), torch.tensor([0, 9, 4])
-    c, ref = codes(take, frame)
+    index = {"id": torch.tensor([0, 2, 2]), "ex": torch.tensor([0, 9, 4]), "al": torch.tensor([3, 1, 0]),
+             "ill": torch.tensor([1, 1, 0])}
+    c, ref = codes(index)
     for name in CODES:
-        rows = frame if name == "ex" else take
-        assert torch.equal(c[name], references[name][rows]), \
-            f"C_{name} is looked up a {'frame' if name == 'ex' else 'take'}"
-        assert torch.equal(ref[name], references[name][rows])
+        assert torch.equal(c[name], references[name][index[name]]), f"C_{name} is looked up in its own table"
+        assert torch.equal(ref[name], references[name][index[name]])
     kept = {name: value.clone() for name, value in references.items()}
     with torch.no_grad():
         for table in codes.parameters():
             table.add_(1.0)
-    _, ref = codes(take, frame)
+    _, ref = codes(index)
     for name in CODES:
         assert torch.equal(references[name], kept[name]), "the caller's tensor was changed"
-        assert torch.equal(ref[name], kept[name][frame if name == "ex" else take]), \
-            "a reference moved with its code"
+        assert torch.equal(ref[name], kept[name][index[name]]), "a reference moved with its code"
         assert f"ref_{name}" in codes.state_dict() and f"ref_{name}" not in dict(codes.named_parameters())
 
 
@@ -389,13 +391,14 @@ def test_codes_start_at_the_references_and_leave_them_alone(references):
 def test_sparse_code_gradients_touch_only_the_rows_of_the_step(references):
     codes = LatentCodes(references)
     optimiser = torch.optim.SparseAdam(list(codes.parameters()), lr=0.1)
-    c, _ = codes(torch.tensor([1, 1]), torch.tensor([4, 5]))
+    index = {"id": [1, 1], "ex": [4, 5], "al": [0, 2], "ill": [1, 1]}
+    c, _ = codes({name: torch.tensor(rows) for name, rows in index.items()})
     sum((value * torch.randn_like(value)).sum() for value in c.values()).backward()
     assert all(p.grad.is_sparse for p in codes.parameters())
     optimiser.step()
     for name in CODES:
         moved = (codes.tables[name].weight != references[name]).any(1).nonzero().flatten().tolist()
-        assert moved == ([4, 5] if name == "ex" else [1]), f"C_{name}: rows {moved} moved"
+        assert moved == sorted(set(index[name])), f"C_{name}: rows {moved} moved"
 
 
 def test_extractor_gives_four_unit_codes_of_the_configured_sizes():
