@@ -208,8 +208,8 @@ def main(argv: list[str] | None = None) -> None:
     wave = read_audio(args.audio)
     check_audio_length(wave, run.takes[run.take_number(args.subject)]["fps"], args.audio)
     frames, length, fps = animate(run, wave, args.subject, args.yaw, args.pitch, args.orbit)
-    bar = tqdm(frames, "rendering", length, unit="frame")
-    write_video(args.out, (enlarge(frame) for frame in bar), fps, wave)
+    with tqdm(frames, "rendering", length, unit="frame") as bar:
+        write_video(args.out, (enlarge(frame) for frame in bar), fps, wave)
     print(f"wrote {args.out}: {length} frames at {fps:g} a second, {length / fps:.2f} s")
 
 

@@ -90,7 +90,7 @@ def preview_video(run: Run, train: Corpus, heldout: Corpus, path: Path) -> None:
         ids = take.frame_ids[rows]
         shown = np.searchsorted(ids, np.arange(ids[0], ids[-1] + 1), side="right") - 1  # a missing frame: hold the last
         frames += [pairs[i] for i in shown]
-        waves.append(sound_of(take.wave, ids[0], len(shown), fps))
+        waves.append(sound_of(take.wave, int(ids[0]), len(shown), fps))
         room -= len(shown)
     write_video(path, frames, fps, np.concatenate(waves))
 
