@@ -134,9 +134,8 @@ class Corpus:
         distance = np.linalg.norm(self.upper[pool] - self.upper[anchor], axis=1)
         return positive, pool[np.argsort(-distance, kind="stable")[:2 * n]][rng.permutation(2 * n)[:n]]
 
-
     def lookalikes(self, k: int = 4, pool: int = 256, seed: int = 0) -> np.ndarray:
-        """For each frame k others (n, k) of the same person with the most alike upper face, at least APART seconds away.
+        """For each frame k others (n, k) of the same person with the most similar upper face, at least APART s away.
 
         They are the same expression (nearest in F_exp) while the mouth is at another sound. Chosen among `pool` random
         frames of the person, so that the cost grows with n only.

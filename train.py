@@ -184,8 +184,8 @@ class FieldTrainer:
         consecutive = rng.random() < cfg.pair_share
         after = before + 1 if consecutive else rng.integers(len(self.train), size=cfg.pairs)
         index = np.concatenate([before, after])  # (B,)
-        # C_ex identifies its frame, so the field could learn the lips from it and ignore the sound. In part of the frames
-        # it is taken from a frame with the same upper face and other lips: only F_lip can tell what the lips do.
+        # C_ex identifies its frame, so the field could learn the lips from it and ignore the sound. In part of the
+        # frames it comes from a frame with the same upper face and other lips: only F_lip can tell what the lips do.
         stand_in = self.lookalikes[index, rng.integers(self.lookalikes.shape[1], size=len(index))]
         share = cfg.ex_swap if cfg.sync else 0.0
         expression = np.where(rng.random(len(index)) < share, stand_in, index)
@@ -204,8 +204,8 @@ class FieldTrainer:
                generator: torch.Generator) -> dict[str, Tensor]:
         """Eq. 2 and its terms for frames `index` (B,), each with the C_ex of frame `expression` (B,).
 
-        Where `consecutive`, the second half of them are the frames j that follow the frames j - 1 of the first half; else
-        they are unrelated, and L_v is left out.
+        Where `consecutive`, the second half of them are the frames j that follow the frames j - 1 of the first half;
+        else they are unrelated, and L_v is left out.
         """
         cfg, at = self.cfg, torch.from_numpy(index).to(self.device)
         rows = self.train.code_rows(index) | {"ex": torch.from_numpy(expression)}
@@ -219,7 +219,9 @@ class FieldTrainer:
         l_per = losses.perceptual_loss(self.vgg(image), self.vgg(image_gt)) if self.vgg else torch.zeros(())
         l_rec = losses.reconstruction_loss(l_per, l_pho, cfg.lambda_per)
         l_dis = losses.disentangling_loss(codes, references)
-        l_v = losses.velocity_loss(image[B:], image[:B], image_gt[B:], image_gt[:B]) if consecutive else torch.zeros(())
+        l_v = torch.zeros(())
+        if consecutive:
+            l_v = losses.velocity_loss(image[B:], image[:B], image_gt[B:], image_gt[:B])
         l_opacity = losses.opacity_loss(out["opacity"], truth["mask"], truth["known"])
         total = losses.total_loss(l_rec, l_dis, l_v, cfg.lambda_rec, cfg.lambda_dis, cfg.lambda_v)
         mse = (truth["mask"] * (image - image_gt).square()).sum() / (3 * truth["mask"].sum())
