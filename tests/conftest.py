@@ -4,6 +4,7 @@ It puts the repository's root on sys.path, switches the run-time check of shapes
 (jaxtyping with beartype; in tests only, because it costs time), keeps torch to two threads (OMP_NUM_THREADS:
 1 is faster beside other work, as most tensors here are tiny), and keeps every model hub offline.
 """
+import math
 import os
 import sys
 from pathlib import Path
@@ -21,6 +22,22 @@ from jaxtyping import install_import_hook  # noqa: E402
 CHECKED = sorted(path.stem for path in ROOT.glob("*.py"))  # the flat modules, not the tests
 install_import_hook(CHECKED, "beartype.beartype")
 
+import pytest  # noqa: E402
 import torch  # noqa: E402
 
 torch.set_num_threads(int(THREADS))
+
+
+@pytest.fixture(scope="session")
+def hubert_folder(tmp_path_factory):
+    """A HuBERT of the published layout but 16 channels wide and two layers deep, saved as users save theirs."""
+    from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
+    torch.manual_seed(3)
+    config = HubertConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+                          conv_dim=(16,) * 7, conv_bias=True, num_conv_pos_embeddings=3,
+                          num_conv_pos_embedding_groups=2)
+    assert math.prod(config.conv_stride) == 320  # the published model's strides
+    folder = tmp_path_factory.mktemp("hubert")
+    HubertModel(config).save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(folder)
+    return folder

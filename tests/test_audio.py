@@ -105,20 +105,6 @@ def test_log_mel_of_short_and_silent_sound(samples, silent):
 # ----------------------------------------------------------------------------------------------------- HuBERT
 
 @pytest.fixture(scope="module")
-def hubert_folder(tmp_path_factory):
-    from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
-    torch.manual_seed(3)
-    config = HubertConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
-                          conv_dim=(16,) * 7, conv_bias=True, num_conv_pos_embeddings=3,
-                          num_conv_pos_embedding_groups=2)
-    assert math.prod(config.conv_stride) == 320  # the published model's strides
-    folder = tmp_path_factory.mktemp("hubert")
-    HubertModel(config).save_pretrained(folder)
-    Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def hubert(hubert_folder):
     return audio.load_hubert(str(hubert_folder))
 

@@ -145,6 +145,14 @@ def test_no_sync_run_animates(voca):
     assert json.loads(Path("run/config.json").read_text())["lambda_dis"] == 0
 
 
+def test_hubert_folder_and_vgg_through_both_programs(voca, hubert_folder):
+    succeed(train, "--data", voca, "--out", "run", *QUICK, "--audio-features", hubert_folder, "--vgg", "random")
+    assert all(float(row["L_per"]) > 0 for row in csv.DictReader(open("run/log.csv")) if row["stage"] == "field")
+    speech = write_wav("speech.wav", voiced(0.5))
+    succeed(animate, "run", "--audio", speech, "--out", "talk.mp4", "--device", "cpu")
+    assert sound_and_picture("talk.mp4")[1] == 15
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Resume
 
