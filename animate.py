@@ -194,6 +194,7 @@ def enlarge(frame: np.ndarray, at_least: int = 256) -> np.ndarray:
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Write a talking-head video from the command line. Raises InputError for whatever the user can put right."""
     parser = argparse.ArgumentParser(description="Animate a trained head with new speech (Sec. 3.1).")
     parser.add_argument("run", help="run folder written by train.py")
     parser.add_argument("--audio", required=True, help="speech: .wav or any file with sound")

@@ -333,6 +333,7 @@ def early_stages(cfg: Config, train_set: Corpus, state: dict, out: Path, device:
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
+    """The command line; what is not given stays None, so that --resume can tell what was asked for."""
     parser = argparse.ArgumentParser(description="Train a disentangling head NeRF (README.md has examples).")
     parser.add_argument("--data", help="VOCASET folder or clip.mp4; without it: stand-in heads")
     parser.add_argument("--out", type=Path, help="run folder (default: runs/NAME of the data)")
@@ -368,6 +369,8 @@ def new_config(args: argparse.Namespace, device: torch.device) -> Config:
         raise InputError(f"--size {cfg.size}: want a multiple of 16 of at least 32")
     if cfg.iters < 1:
         raise InputError(f"--iters {cfg.iters}: want at least 1")
+    if cfg.seed < 0:
+        raise InputError(f"--seed {cfg.seed}: want 0 or more")
     # A short trial is short in every stage, and leaves a checkpoint on the way.
     return replace(cfg, extractor_iters=min(cfg.extractor_iters, cfg.iters), sync_iters=min(cfg.sync_iters, cfg.iters),
                    save_every=min(cfg.save_every, max(LOG_EVERY, cfg.iters // 4)))
@@ -401,6 +404,7 @@ def open_folder(out: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Train a run from the command line, or go on with one. Raises InputError for whatever the user can put right."""
     args = parse(sys.argv[1:] if argv is None else argv)
     device = pick_device(args.device)
     out = args.out or Path("runs") / (Path(args.data).stem if args.data else "heads")

@@ -247,7 +247,7 @@ def test_output_folder_that_cannot_be_written(voca, capfd):
 
 
 @pytest.mark.parametrize("options, message", [
-    (["--size", "50"], "--size 50"), (["--iters", "0"], "--iters 0"), (["--subjects", "nobody"], "nobody"),
+    (["--size", "50"], "--size 50"), (["--iters", "0"], "--iters 0"), (["--seed", "-1"], "--seed -1"), (["--subjects", "nobody"], "nobody"),
     (["--vgg", "nofile.pth"], "nofile.pth"), (["--audio-features", "no/model"], "no/model")])
 def test_options_that_cannot_work(voca, capfd, options, message):
     assert message in fail(capfd, train, "--data", voca, "--device", "cpu", "--preset", "small", *options)
