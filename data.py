@@ -24,12 +24,12 @@ import vocaset
 from landmarks import load_landmarks
 from media import InputError, check_audio_length, read_audio, read_frames, replacing, to_mono_16k, video_info
 
-CACHE_VERSION = 1     # raise it when frames of the same source would come out differently
+CACHE_VERSION = 2     # raise it when frames of the same source would come out differently
 MESH_FPS = 60         # VOCASET's scanner; every second frame is kept
 MAX_FPS = 35          # above this a source is halved
 EXPRESSIONS = 16      # directions of the expression basis of a mesh folder
 HELD_OUT = 1 / 11     # of a clip, at its end, as AD-NeRF splits its videos
-BACKDROP = (0.76, 0.80, 0.84)  # behind rendered heads: lighter and bluer than any skin
+BACKDROP = mesh.BACKDROP
 
 
 @dataclass
@@ -184,14 +184,10 @@ def _render(voca: vocaset.Voca, look: vocaset.Look, plan: _Plan, size: int, fram
     colors, gloss = vocaset.paint_head(plan.template, voca.marks, plan.labels["albedo"])
     if look.albedo is not None:
         colors, gloss = look.albedo[plan.labels["albedo"]], look.gloss
-    K, distance = mesh.default_camera(size)
-    cameras = mesh.camera_of_motion(plan.head_to_world, distance)
+    light = look.lights[plan.labels["light"]]
     for t, row in enumerate(plan.rows):
-        vertices = ((voca.verts[row] - plan.origin) * 10).astype(np.float32)
-        light = mesh.rotate_light(look.lights[plan.labels["light"]], plan.head_to_world[t, :3, :3])  # of the room
-        image, alpha = mesh.render_mesh(vertices, voca.faces, colors, light, K, cameras[t], size,
-                                        np.array(BACKDROP), gloss=gloss)
-        frames[t], masks[t] = np.round(image * 255), np.round(alpha * 255)
+        vertices = (voca.verts[row] - plan.origin) * 10
+        frames[t], masks[t] = mesh.portrait(vertices, voca.faces, colors, gloss, light, plan.head_to_world[t], size)
         bar.update()
 
 

@@ -42,6 +42,16 @@ def keep_variance(layers: list[nn.Module], slope: float) -> None:
         nn.init.zeros_(layer.bias)
 
 
+def code_bias(layer: nn.Linear, codes: list[Float[Tensor, "B _"]]) -> Float[Tensor, "B 1 1 W"]:
+    """What codes add to a layer on [x, c]: W_c c, the same at all rays and samples of a frame. Eq. 1.
+
+    layer: W_c, on the codes laid end to end. Codes have unit length; times sqrt(d) the d entries of each have unit
+    variance, as a layer expects.
+    """
+    c = torch.cat([code * math.sqrt(code.shape[-1]) for code in codes], -1)  # (B, d)
+    return layer(c)[:, None, None]
+
+
 class Field(nn.Module):
     """The conditional MLP of Eq. 1, split where the paper's conditions split: geometry, then appearance.
 
@@ -75,18 +85,14 @@ class Field(nn.Module):
 
     def condition(self, codes: dict[str, Tensor], f_lip: Tensor | None) -> dict[str, Tensor]:
         """Biases of the layers that codes enter, (B, 1, 1, width), once a frame. codes: {"id": (B, d_id), ...}."""
-        # Codes have unit length; times sqrt(d) their entries have unit variance, as a layer expects.
-        c = {name: code * math.sqrt(code.shape[-1]) for name, code in codes.items()}
-        parts = [c["id"], c["ex"]]
-        if self.use_lip:
-            parts.append(f_lip * math.sqrt(f_lip.shape[-1]))
-        geometry = torch.cat(parts, -1)  # (B, d_geometry)
-        biases = {i: layer(geometry)[:, None, None] for i, layer in self.codes_in.items()}
+        geometry = [codes["id"], codes["ex"]] + ([f_lip] if self.use_lip else [])
+        biases = {i: code_bias(layer, geometry) for i, layer in self.codes_in.items()}
         if self.planes is not None:
-            moved = torch.tensordot(self.plane_coefficients(geometry), self.plane_basis, 1)  # (B, 3, C, s / 2, s / 2)
+            entries = code_bias(self.plane_coefficients, geometry)[:, 0, 0]  # (B, rank)
+            moved = torch.tensordot(entries, self.plane_basis, 1)  # (B, 3, C, s / 2, s / 2)
             moved = F.interpolate(moved.flatten(0, 1), scale_factor=2, mode="bilinear", align_corners=False)
             biases["planes"] = self.planes + moved.unflatten(0, (-1, 3))  # (B, 3, C, s, s)
-        biases["appearance"] = self.appearance_codes(torch.cat([c["al"], c["ill"]], -1))[:, None, None]
+        biases["appearance"] = code_bias(self.appearance_codes, [codes["al"], codes["ill"]])
         return biases
 
     def encode(self, x: Float[Tensor, "B R S 3"], condition: dict[str, Tensor]) -> Float[Tensor, "B R S C"]:

@@ -11,14 +11,21 @@ Out: image (H, W, 3) and coverage alpha (H, W), float32 in [0, 1]. Pixel column 
 Read next: toyset.py (where the stand-in heads come from), then data.py.
 """
 
+import functools
+
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 
 SH_CONSTANTS = np.array([0.28209479, 0.48860251, 0.48860251, 0.48860251, 1.09254843, 1.09254843, 0.31539157,
                          1.09254843, 0.54627422])  # sqrt of 1/4pi, 3/4pi, 15/4pi, 5/16pi, 15/16pi
 INSIDE_SHADE = 0.12  # little light reaches the inside of a shell (FLAME's mouth is a hole into the head)
+ON_EDGE = 1e-5  # a barycentric above minus this is inside, so that rounding leaves no crack along shared edges
+TILE = 8  # samples; see _may_show
+SIZES = np.array([2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192])  # of _boxes, samples
+CHUNK = 2**20  # samples tried at once, to bound the memory
 NEAR = 0.05  # dm; a triangle with a corner nearer than this to the camera plane is not drawn
 SHININESS = 40.0  # exponent of the highlight; skin and hair have gloss near 0, eyes near 1
+BACKDROP = (0.76, 0.80, 0.84)  # behind the heads: lighter and bluer than any skin
 HEAD_HEIGHT = 2.55  # dm, chin to crown, hair included
 CAMERA_DISTANCE = 12.0  # dm, five head heights: weak perspective, as in a portrait
 
@@ -42,11 +49,15 @@ def _unit(v: np.ndarray) -> np.ndarray:
 def vertex_normals(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]
                    ) -> Float[np.ndarray, "V 3"]:
     """Unit normals (V, 3): the sum of the normals of the adjoining triangles, weighted by their area."""
-    a, b, c = (vertices[faces[:, k]] for k in range(3))
-    face_normals = np.cross(b - a, c - a)  # length = twice the area
-    sums = [np.bincount(faces.ravel(), np.repeat(face_normals[:, k], 3), len(vertices)) for k in range(3)]
+    corners = np.take(vertices.T, faces.T, axis=1)  # (3 coordinates, 3 corners, F)
+    (ux, uy, uz), (wx, wy, wz) = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    face_normals = (uy * wz - uz * wy, uz * wx - ux * wz, ux * wy - uy * wx)  # length = twice the area
+    at = faces.T.ravel()
+    sums = [np.bincount(at, np.tile(component, 3), len(vertices)) for component in face_normals]
     return _unit(np.stack(sums, axis=-1)).astype(vertices.dtype)
 
+
+# ---- which triangle is seen where --------------------------------------------------------------------------
 
 def _project(vertices, K, cam_to_head, supersample):
     """Head-frame points (V, 3) to sample positions (V, 2) in the supersampled image and camera depth (V,)."""
@@ -56,64 +67,53 @@ def _project(vertices, K, cam_to_head, supersample):
     return uvw[:, :2] / np.maximum(depth, NEAR)[:, None] * supersample, depth
 
 
-def _screen_planes(uv, faces):
-    """Barycentrics are linear over the image: b_k = across_k x + down_k y + constant_k.
+def _boxes(uv, depth, faces, n):
+    """Each triangle's square box of samples, and its barycentrics there, which are linear over the image.
 
-    Returns across, down, constant (F, 3) each, and twice the signed area (F,).
+    Returns first (2, F) the box's first column and row; size (F,), one of SIZES, or 0 where there is nothing to
+    draw; planes (F, 2, 3): b_k = planes[:, k - 1] . (column, row, 1), counted from there; outer (F,): the
+    triangle's outer side is seen.
     """
-    p0, p1, p2 = (uv[faces[:, k]] for k in range(3))
-    e1, e2 = p1 - p0, p2 - p0
-    area2 = e1[:, 0] * e2[:, 1] - e1[:, 1] * e2[:, 0]
-    safe = np.where(np.abs(area2) < 1e-12, 1.0, area2)
-    across1, down1, across2, down2 = e2[:, 1] / safe, -e2[:, 0] / safe, -e1[:, 1] / safe, e1[:, 0] / safe
-    across = np.stack([-across1 - across2, across1, across2], axis=1)
-    down = np.stack([-down1 - down2, down1, down2], axis=1)
-    return across, down, [1, 0, 0] - across * p0[:, :1] - down * p0[:, 1:], area2
+    corners = np.take(uv.T, faces.T, axis=1)  # (2, 3 corners, F)
+    p0, e1, e2 = corners[:, 0], corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    area2 = e1[0] * e2[1] - e1[1] * e2[0]  # twice the signed area
+    first = np.maximum(np.ceil(corners.min(axis=1) - 0.5), 0)
+    span = np.minimum(np.floor(corners.max(axis=1) - 0.5), n - 1) - first + 1
+    drawn = (np.abs(area2) > 1e-12) & (span.min(axis=0) > 0) & (depth[faces.T].min(axis=0) > NEAR)
+    size = np.where(drawn, np.minimum(SIZES[np.searchsorted(SIZES, span.max(axis=0))], n), 0)
+    first = np.minimum(first, n - size)  # boxes end inside the image
+    x, y = first + 0.5 - p0
+    right1, down1, right2, down2 = np.stack([e2[1], -e2[0], -e1[1], e1[0]]) / np.where(drawn, area2, 1.0)
+    planes = np.stack([right1, down1, right1 * x + down1 * y, right2, down2, right2 * x + down2 * y])
+    return first.astype(np.int64), size, planes.T.astype(np.float32).reshape(-1, 2, 3), area2 < 0
 
 
-def _repeat(count):
-    """Owner and running number of each element when owner i has count[i] of them, laid end to end."""
-    owner = np.repeat(np.arange(len(count)), count)
-    return owner, np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
+@functools.lru_cache
+def _cells(size):
+    """Columns, rows and ones (3, size^2) of a box's samples."""
+    rows, columns = np.divmod(np.arange(size * size), size)
+    return np.stack([columns, rows, np.ones(size * size)]).astype(np.float32)
 
 
-def _rows(uv, faces, visible, n):
-    """The sample rows that each triangle's height covers: triangle (R,), row (R,)."""
-    a, b, c = (uv[faces[:, k], 1] for k in range(3))
-    low = np.maximum(np.ceil(np.minimum(np.minimum(a, b), c) - 0.5), 0)
-    high = np.minimum(np.floor(np.maximum(np.maximum(a, b), c) - 0.5), n - 1)
-    owner, step = _repeat(np.where(visible, np.maximum(high - low + 1, 0), 0).astype(np.int64))
-    return owner, low[owner].astype(np.int64) + step
+def _fragments(first, size, planes, n):
+    """All (triangle, sample) pairs where the sample's centre lies in the triangle.
 
-
-def _fragments(uv, depth, faces, n):
-    """All (triangle, sample) pairs where the sample centre lies in the triangle: scan conversion, all rows at
-    once.
-
-    Returns triangle (M,), sample index (M,) into n * n, 3 barycentrics (M,) in the image plane, front-facing
-    (F,). A row's covered samples are those where all three barycentrics are positive; np.repeat lays the rows
-    end to end.
+    Returns triangle (M,), sample index (M,) into n * n, barycentrics (3, M) in the image plane. Triangles with
+    boxes of one size are tried together, on all samples of the box: two matrix products a size.
     """
-    across, down, constant, area2 = _screen_planes(uv, faces)
-    near = depth < NEAR
-    visible = ~(near[faces[:, 0]] | near[faces[:, 1]] | near[faces[:, 2]]) & (np.abs(area2) > 1e-12)
-    triangle, row = _rows(uv, faces, visible, n)
-    left, right = np.zeros(len(row)), np.full(len(row), n - 1.0)
-    for k in range(3):
-        slope = across[triangle, k]
-        level = slope * 0.5 + down[triangle, k] * (row + 0.5) + constant[triangle, k]  # b_k at column 0
-        zero = -level / np.where(slope == 0, 1e-30, slope)  # the column where b_k = 0
-        left = np.where(slope > 0, np.maximum(left, zero - 1e-6), left)
-        right = np.where(slope < 0, np.minimum(right, zero + 1e-6), right)
-        right = np.where((slope == 0) & (level < 0), -1, right)
-    first = np.ceil(left).astype(np.int64)
-    span, step = _repeat(np.maximum(np.floor(right).astype(np.int64) - first + 1, 0))
-    column = first[span] + step
-    triangle, sample = triangle[span], row[span] * n + column
-    x, y = column + 0.5, row[span] + 0.5
-    b1, b2 = ((across[triangle, k] * x + (down[triangle, k] * y + constant[triangle, k])).astype(np.float32)
-              for k in (1, 2))
-    return triangle, sample, (1 - b1 - b2, b1, b2), area2 < 0
+    found = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((3, 0), np.float32))]
+    corner = first[1] * n + first[0]
+    for s in np.unique(size):
+        group = np.flatnonzero(size == s)
+        for start in range(0, len(group), max(1, CHUNK // (s * s))):
+            some = group[start:start + max(1, CHUNK // (s * s))]
+            b1, b2 = planes[some, 0] @ _cells(s), planes[some, 1] @ _cells(s)  # (f, s^2)
+            b0 = 1 - b1 - b2
+            inside = np.flatnonzero(np.minimum(np.minimum(b0, b1), b2) > -ON_EDGE)
+            owner, cell = np.divmod(inside, s * s)
+            sample = corner[some][owner] + (cell // s * n + cell % s)
+            found.append((some[owner], sample, np.stack([b.ravel()[inside] for b in (b0, b1, b2)])))
+    return tuple(np.concatenate(parts, axis=-1) for parts in zip(*found))
 
 
 def _nearest(sample, inv_depth, n):
@@ -123,8 +123,46 @@ def _nearest(sample, inv_depth, n):
     winner = np.full(n * n, -1)
     front = np.flatnonzero(inv_depth == best[sample])
     winner[sample[front]] = front  # of exact ties (shared edges) any one will do
-    return winner[winner >= 0]
+    return winner[winner >= 0], best
 
+
+def _may_show(first, size, nearness, best, n):
+    """Which triangles are not certainly hidden: False where the triangle's nearest corner lies behind all that
+    is drawn in the up to four tiles of TILE x TILE samples that its box touches."""
+    tiles = np.zeros((-(-n // TILE) * TILE,) * 2, np.float32)
+    tiles[:n, :n] = best.reshape(n, n)
+    farthest = tiles.reshape(len(tiles) // TILE, TILE, -1, TILE).min(axis=(1, 3)).ravel()
+    (c0, r0), (c1, r1) = first // TILE, (first + size - 1) // TILE
+    r0, r1 = r0 * (len(tiles) // TILE), r1 * (len(tiles) // TILE)
+    behind = np.take(farthest, np.stack([r0 + c0, r0 + c1, r1 + c0, r1 + c1])).min(axis=0)
+    return (nearness >= behind) | (size > TILE)
+
+
+def _visible(uv, depth, faces, n):
+    """What each covered sample shows: triangle (M,), sample (M,) into n * n, the corners' weights (3, M), and
+    whether its outer side is seen (M,).
+
+    Outer sides first: most inner sides are then known to be hidden and need not be tried sample by sample.
+    """
+    first, size, planes, outer = _boxes(uv, depth, faces, n)
+    inverse = (1 / np.maximum(depth, NEAR)).astype(np.float32)[faces.T]  # (3, F); 1/z is linear over the image
+
+    def draw(these):
+        triangle, sample, bary = _fragments(first[:, these], size[these], planes[these], n)
+        weights = bary * inverse[:, these[triangle]]
+        return these[triangle], sample, weights, weights.sum(axis=0)
+
+    near = draw(np.flatnonzero(outer & (size > 0)))
+    _, best = _nearest(near[1], near[3], n)
+    rest = np.flatnonzero(~outer & (size > 0))
+    rest = rest[_may_show(first[:, rest], size[rest], inverse[:, rest].max(axis=0), best, n)]
+    triangle, sample, weights, nearness = (np.concatenate(parts, axis=-1) for parts in zip(near, draw(rest)))
+    keep, _ = _nearest(sample, nearness, n)
+    triangle = triangle[keep]
+    return triangle, sample[keep], weights[:, keep] / nearness[keep], outer[triangle]  # perspective-correct
+
+
+# ---- what colour it has ------------------------------------------------------------------------------------
 
 def _highlight(normals, to_camera, sh):
     """Blinn's highlight (M, 1) of the light's main direction: its degree-1 part, (x, y, z) = sh[3, 1, 2]."""
@@ -132,17 +170,14 @@ def _highlight(normals, to_camera, sh):
     strength = np.linalg.norm(direction)
     if strength < 1e-6:  # the same light from everywhere has no highlight
         return np.zeros((len(normals), 1), np.float32)
-    half = _unit(direction / strength + to_camera)
-    cosine = np.clip(np.einsum("mk,mk->m", normals, half), 0, 1)[:, None]
-    return min(strength, 1.0) * cosine**SHININESS
+    half = _unit(direction / strength + to_camera).astype(np.float32)
+    return min(strength, 1.0) * np.maximum(normals @ half, 0)[:, None] ** SHININESS
 
 
 def _shade(normals, to_camera, albedo, gloss, sh):
     """Colour (M, 3) of the visible samples: albedo times shading, plus gloss (M, 1) times highlight."""
     color = albedo * np.maximum(sh_basis(normals) @ sh, 0)
-    shiny = np.flatnonzero(gloss[:, 0] > 0)
-    color[shiny] += gloss[shiny] * _highlight(normals[shiny], to_camera[shiny], sh)
-    return color
+    return color + gloss * _highlight(normals, to_camera, sh)
 
 
 def render_mesh(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"],
@@ -158,28 +193,19 @@ def render_mesh(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"
     light the scene while the head turns, rotate it: rotate_light); K in pixels; gloss (V,) strength of
     highlights or None. Each output pixel is the mean of supersample^2 samples. Both sides of a triangle are
     drawn, because FLAME's mesh is open at mouth and neck; a side seen from within (clockwise corners) gets
-    INSIDE_SHADE of its albedo.
+    INSIDE_SHADE of its albedo. Highlights are those of a distant viewer: one direction to the camera.
     """
     n = size * supersample
     uv, depth = _project(vertices.astype(np.float64), K, cam_to_head, supersample)
-    triangle, sample, bary, front_face = _fragments(uv, depth, faces, n)
-    inverse = (1 / np.maximum(depth, NEAR)).astype(np.float32)  # 1/z is linear over the image, z is not
-    corners = faces[triangle]  # (M, 3)
-    weights = [b * inverse[corners[:, k]] for k, b in enumerate(bary)]
-    nearness = weights[0] + weights[1] + weights[2]
-    keep = _nearest(sample, nearness, n)
-    triangle, sample, corners = triangle[keep], sample[keep], corners[keep]
-    weights = [w[keep, None] / nearness[keep, None] for w in weights]  # perspective-correct
-
+    triangle, sample, weights, outer = _visible(uv, depth, faces, n)
     shine = np.zeros(len(vertices)) if gloss is None else gloss
-    attributes = np.concatenate([vertex_normals(vertices, faces), vertices, colors, shine[:, None]], axis=1)
-    attributes = attributes.astype(np.float32)  # (V, 10)
-    pixels = sum(w * attributes[corners[:, k]] for k, w in enumerate(weights))  # (M, 10)
-    outward = front_face[triangle][:, None]
+    attributes = np.concatenate([vertex_normals(vertices, faces), colors, shine[:, None]], axis=1, dtype=np.float32)
+    pixels = sum(w[:, None] * attributes[faces[triangle, k]] for k, w in enumerate(weights))  # (M, 7)
+    outward = outer[:, None]
     normals = _unit(pixels[:, :3]) * np.where(outward, 1, -1).astype(np.float32)
-    albedo = pixels[:, 6:9] * np.where(outward, 1, INSIDE_SHADE).astype(np.float32)
-    to_camera = _unit(cam_to_head[:3, 3].astype(np.float32) - pixels[:, 3:6])
-    shaded = _shade(normals, to_camera, albedo, pixels[:, 9:], sh.astype(np.float32))
+    albedo = pixels[:, 3:6] * np.where(outward, 1, INSIDE_SHADE).astype(np.float32)
+    to_camera = _unit(cam_to_head[:3, 3])
+    shaded = _shade(normals, to_camera, albedo, pixels[:, 6:], sh.astype(np.float32))
     return _resolve(shaded, sample, size, supersample, background)
 
 
@@ -214,17 +240,23 @@ def random_light(rng: np.random.Generator) -> Float[np.ndarray, "9 3"]:
     return (peak * light[:, None] * tint).astype(np.float32)
 
 
+@functools.lru_cache(maxsize=1)
+def _probes():
+    """32 directions (32, 3), more than a light has coefficients, and what turns their shading into these (9, 32)."""
+    directions = _unit(np.random.default_rng(0).normal(size=(32, 3)))
+    return directions, np.linalg.pinv(sh_basis(directions))
+
+
 def rotate_light(sh: Float[np.ndarray, "9 3"], rotation: Float[np.ndarray, "3 3"]
                  ) -> Float[np.ndarray, "9 3"]:
     """The same light seen from turned axes: shading of the result at n equals that of sh at rotation @ n.
 
     With rotation = head_to_world[:3, :3] a room's light becomes the light in the head frame. Exact: a
-    rotation mixes the harmonics of one degree only, so solving at more than 9 directions finds the
-    coefficients.
+    rotation mixes the harmonics of one degree only, so least squares over the probes finds the coefficients.
     """
-    directions = _unit(np.random.default_rng(0).normal(size=(32, 3)))
-    turned = sh_basis(directions @ rotation.T.astype(np.float64)) @ sh
-    return np.linalg.lstsq(sh_basis(directions), turned, rcond=None)[0].astype(np.float32)
+    directions, solve = _probes()
+    turned = solve @ (sh_basis(directions @ rotation.T.astype(np.float64)) @ sh)  # (9, 3)
+    return turned.astype(np.float32)
 
 
 def _sway(frames, fps, rng):
@@ -283,3 +315,21 @@ def camera_of_motion(head_to_world: Float[np.ndarray, "*t 4 4"], distance: float
                      ) -> Float[np.ndarray, "*t 4 4"]:
     """cam_to_head (..., 4, 4) of a fixed camera and a moving head: head_to_world^-1 cam_to_world (P_cam)."""
     return np.linalg.inv(head_to_world) @ frontal_camera(distance)
+
+
+def portrait(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"], colors: Float[np.ndarray, "V 3"],
+             gloss: Float[np.ndarray, "V"] | None, light: Float[np.ndarray, "9 3"],
+             head_to_world: Float[np.ndarray, "4 4"], size: int
+             ) -> tuple[UInt8[np.ndarray, "{size} {size} 3"], UInt8[np.ndarray, "{size} {size}"]]:
+    """One stored frame: image (size, size, 3) over BACKDROP and mask (size, size), 255 = head.
+
+    vertices (V, 3) dm, head frame; the head stands in the room as head_to_world (4, 4) says, while camera and
+    light (9, 3) stay where they are. All frames of meshes are made here, those of data.py and those of
+    toyset.render_truth.
+    """
+    K, distance = default_camera(size)
+    camera = camera_of_motion(head_to_world, distance)
+    turned = rotate_light(light, head_to_world[:3, :3])
+    image, alpha = render_mesh(vertices.astype(np.float32), faces, colors, turned, K, camera, size,
+                               np.array(BACKDROP), gloss=gloss)
+    return np.round(image * 255).astype(np.uint8), np.round(alpha * 255).astype(np.uint8)

@@ -3,8 +3,8 @@ licence.
 
 In place of Sec. 4.1's data. A sentence is a phoneme string: it speaks (a small formant synthesiser) and moves
 the mouth by the paper's own prior (Sec. 3.4: lips shut just before and at b, p, m; open on a, o, i).
-Identity, albedo, expression, light and voice are drawn independently, and all true factors are stored: with
-toyhead.head_vertices, evaluate.py renders any recombination as ground truth.
+Identity, expression, voice and head motion are drawn independently, albedo and light by a Latin square that
+leaves combinations out; all true factors are stored, and render_truth shows any combination of them.
 
 In:  a folder name and a seed. Out: the folder (write_toyset). Read next: data.py.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import lfilter
 
@@ -25,10 +25,10 @@ from toyhead import (BROW_RIGHT, BROWS, EXPRESSION, IRIS, LIDS_LEFT, LIDS_RIGHT,
                      head_vertices, landmark_indices, landmark_model, model, neutral_head, random_identity,
                      smoothstep)
 
-__all__ = ["landmark_model", "head_vertices", "write_toyset", "recording", "albedo", "gloss",
+__all__ = ["landmark_model", "head_vertices", "render_truth", "write_toyset", "design", "recording", "albedo", "gloss",
            "EXPRESSION"]
 FPS, SAMPLE_RATE = 60, 22000  # as in VOCASET
-LIGHTS = 8  # different lights in a set
+VALUES, WORN = 6, 4  # albedos, and lights, in a set; how many of each one subject is trained on
 
 
 # ---- albedo ------------------------------------------------------------------------------------------------
@@ -329,20 +329,56 @@ def _save_index(folder, takes):
     _save_pickle(folder / "raw_audio_fixed.pkl", audio)
 
 
+def _order(seed, subject, factor):
+    """The colours (or lights) that a subject is trained on, as a list of WORN; subject counts from 0.
+
+    The subjects of a block of VALUES take consecutive stretches of one shuffled circle, in shuffled order: a
+    Latin square, so that each value is worn by equally many of them. Each subject has an order of its own.
+    """
+    block, place = divmod(subject, VALUES)
+    square = _stream(seed, "square", factor, block)
+    circle, starts = square.permutation(VALUES), square.permutation(VALUES)
+    worn = circle[(starts[place] + np.arange(WORN)) % VALUES]
+    return [int(value) for value in _stream(seed, "order", factor, subject).permutation(worn)]
+
+
+def design(subjects: int, sentences: int, seed: int) -> tuple[np.ndarray, list[dict]]:
+    """Which albedo and light each take has: pairs (subjects, sentences, 2), and what is never trained on.
+
+    A subject wears 4 of the 6 albedos and stands in 4 of the 6 lights. Its last sentence, held out by data.split,
+    repeats the pair of an earlier one: there only the speech is new. Beside it stand the recombinations
+    {"identity": subject's number, "albedo", "light"}: both known from other subjects, neither seen with this one.
+    """
+    pairs = np.zeros((subjects, sentences, 2), np.int64)
+    for s in range(subjects):
+        albedos, lights = _order(seed, s, "albedo"), _order(seed, s, "light")
+        for k in range(sentences):  # of 16 sentences no two have the same pair
+            pairs[s, k] = albedos[k % WORN], lights[(k + k // WORN) % WORN]
+        if sentences > 1:
+            pairs[s, -1] = pairs[s, s % (sentences - 1)]
+    trained = pairs[:, :-1] if sentences > 1 else pairs
+    known = [set(trained[..., f].ravel().tolist()) for f in (0, 1)]
+    new = [[sorted(known[f] - set(trained[s, :, f].tolist())) for f in (0, 1)] for s in range(subjects)]
+    return pairs, [{"identity": s, "albedo": a, "light": b} for s in range(subjects)
+                   for a in new[s][0] for b in new[s][1]]
+
+
 def _save_factors(folder, takes, identities, seed):
-    """What the real set lacks: true colours, lights, shapes, texts, and which take has which."""
-    factors = {}
+    """What the real set lacks: true colours, lights, shapes, texts, which take has which, and what none has."""
+    names = list(identities)
+    pairs, unseen = design(len(names), len(takes) // len(names), seed)
+    factors = {name: {} for name in names}
     for (subject, sentence), (_, _, text) in takes.items():
-        draw = _stream(seed, "look", subject, sentence)
-        factors.setdefault(subject, {})[sentence] = {
-            "albedo": int(draw.integers(len(PALETTES))), "light": int(draw.integers(LIGHTS)),
-            "phonemes": text}
+        albedo_, light = pairs[names.index(subject), len(factors[subject])]
+        factors[subject][sentence] = {"albedo": int(albedo_), "light": int(light), "phonemes": text}
     lamps = _stream(seed, "lights")
     _save_array(folder / "albedo.npy", np.stack([albedo(palette) for palette in PALETTES]))
     _save_array(folder / "gloss.npy", gloss())
-    _save_array(folder / "lights.npy", np.stack([mesh.random_light(lamps) for _ in range(LIGHTS)]))
+    _save_array(folder / "lights.npy", np.stack([mesh.random_light(lamps) for _ in range(VALUES)]))
     _save_array(folder / "identity.npy", np.stack(list(identities.values())))
     _save_text(folder / "factors.json", json.dumps(factors, indent=1))
+    unseen = [{**one, "identity": names[one["identity"]]} for one in unseen]
+    _save_text(folder / "recombinations.json", json.dumps(unseen, indent=1))
 
 
 def write_toyset(folder: str | Path, subjects: int = 6, sentences: int = 6, seconds: float = 2.0,
@@ -351,10 +387,10 @@ def write_toyset(folder: str | Path, subjects: int = 6, sentences: int = 6, seco
     kHz.
 
     The layout's own files (data_verts.npy, three pickles) and toy.ply, landmarks68.txt; and beside them the
-    truth: albedo.npy (A, V, 3), gloss.npy (V,), lights.npy (8, 9, 3), factors.json {subject: {sentence:
-    {albedo, light, phonemes}}}, expression.npy (N, 8) with the rows of data_verts, identity.npy (S, I) with
-    the subjects in order. Equal seeds give equal files. Raises media.InputError when the folder cannot be
-    written.
+    truth: albedo.npy (6, V, 3), gloss.npy (V,), lights.npy (6, 9, 3), factors.json {subject: {sentence:
+    {albedo, light, phonemes}}}, recombinations.json [{identity, albedo, light}] of what no take shows (design),
+    expression.npy (N, 8) with the rows of data_verts, identity.npy (S, I) with the subjects in order. Equal
+    seeds give equal files. Raises media.InputError when the folder cannot be written.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -369,3 +405,20 @@ def write_toyset(folder: str | Path, subjects: int = 6, sentences: int = 6, seco
     _save_factors(folder, takes, identities, seed)
     _save_index(folder, takes)
     _save_takes(folder, takes, identities)  # last: its presence says that the folder is complete
+
+
+def render_truth(identity: Float[np.ndarray, "I"], expression: Float[np.ndarray, "T E"],
+                 colors: int | Float[np.ndarray, "V 3"], light: Float[np.ndarray, "9 3"],
+                 head_to_world: Float[np.ndarray, "T 4 4"], size: int
+                 ) -> tuple[UInt8[np.ndarray, "T {size} {size} 3"], UInt8[np.ndarray, "T {size} {size}"]]:
+    """Any combination of the factors as it would look: frames (T, H, W, 3) and masks (T, H, W), 255 = head.
+
+    colors: the number of an albedo, or vertex colours (V, 3); light stands in the room. From a written set's
+    factors and data.py's head motion come data.py's frames; other factors give the truth for Sec. 4's edits.
+    """
+    colors = albedo(PALETTES[colors]) if isinstance(colors, int) else colors
+    frames = np.empty((len(expression), size, size, 3), np.uint8)
+    masks = np.empty(frames.shape[:3], np.uint8)
+    for t, vertices in enumerate(head_vertices(identity, expression)):
+        frames[t], masks[t] = mesh.portrait(vertices, model().faces, colors, gloss(), light, head_to_world[t], size)
+    return frames, masks

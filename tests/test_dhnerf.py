@@ -11,7 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from config import PAPER, SMALL
-from dhnerf import CODES, DHNeRF, Field, LatentCodes, LatentExtractor, NeuralRenderer, positional_encoding
+from dhnerf import (CODES, DHNeRF, Field, LatentCodes, LatentExtractor, NeuralRenderer, code_bias,
+                    positional_encoding)
 from render import pixel_rays, render_rays, sphere_bounds
 
 TINY = replace(PAPER, size=16, upsample=4, width=24, depth=4, width_appearance=16, d_feature=8, n_freq_x=3,
@@ -135,6 +136,18 @@ def test_eq1_codes_as_biases_equal_concatenation(cfg):
         "Eq. 1: W [x, c] and W_x x + W_c c differ in the geometry"
     assert torch.allclose(a, want_a, atol=1e-5), "Eq. 1: W [x, c] and W_x x + W_c c differ in the appearance"
     assert (sigma > 0).all(), "a density is positive"
+
+
+@pytest.mark.eq1
+def test_eq1_code_bias_scalar_transcription():
+    layer, a, b = nn.Linear(7, 3), unit(2, 4), unit(2, 3, seed=1)
+    got = code_bias(layer, [a, b])
+    assert got.shape == (2, 1, 1, 3)
+    for frame in range(2):
+        c = [2 * v for v in a[frame].tolist()] + [math.sqrt(3) * v for v in b[frame].tolist()]
+        for out in range(3):
+            want = layer.bias[out].item() + sum(w * v for w, v in zip(layer.weight[out].tolist(), c))
+            assert math.isclose(got[frame, 0, 0, out].item(), want, abs_tol=1e-6), "Eq. 1: W_c c, codes times sqrt(d)"
 
 
 @pytest.mark.eq1

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+import data
 import mesh
 import toyhead
 import toyset
@@ -129,10 +130,11 @@ def test_equal_seeds_give_equal_files_and_others_do_not(folder, tmp_path):
 
 
 def test_a_larger_set_keeps_the_smaller_one(folder, tmp_path):
-    """More subjects or sentences do not change those already there: every draw has its own stream."""
+    """More subjects or sentences do not change those already there, but for the look of the one held out."""
     toyset.write_toyset(tmp_path, subjects=1, sentences=2, seconds=1.5, seed=7)
     small, large = (json.loads((p / "factors.json").read_text()) for p in (tmp_path, folder))
-    assert all(small["toy01"][s] == large["toy01"][s] for s in ("sentence01", "sentence02"))
+    assert small["toy01"]["sentence01"] == large["toy01"]["sentence01"]
+    assert small["toy01"]["sentence02"]["phonemes"] == large["toy01"]["sentence02"]["phonemes"]
     count = len(np.load(tmp_path / "expression.npy"))
     assert np.array_equal(np.load(tmp_path / "expression.npy"), np.load(folder / "expression.npy")[:count])
 
@@ -143,21 +145,68 @@ def test_half_of_the_sentences_have_one_text_for_all(folder):
     assert [len(t) for t in texts] == [1, 3, 1]
 
 
-def test_factors_are_independent():
-    """Over many takes, albedo and light say nothing of each other, nor does the upper face of the mouth."""
-    draws = np.array(
-        [
-            [g.integers(6), g.integers(8)]
-            for g in (
-                toyset._stream(0, "look", f"toy{s:02d}", f"sentence{k:02d}")
-                for s in range(40)
-                for k in range(40)
-            )
-        ]
-    )
-    table = np.histogram2d(draws[:, 0], draws[:, 1], bins=(np.arange(7) - 0.5, np.arange(9) - 0.5))[0]
-    expected = table.sum(1, keepdims=True) * table.sum(0) / table.sum()
-    assert ((table - expected) ** 2 / expected).sum() < 66.6  # chi-square, 35 degrees of freedom, p = 0.001
+@pytest.mark.parametrize("seed", range(4))
+def test_each_subject_is_trained_on_4_albedos_and_4_lights_and_each_of_these_on_4_subjects(seed):
+    pairs, _ = toyset.design(6, 6, seed)
+    for factor in (0, 1):
+        worn = [set(takes[:-1, factor]) for takes in pairs]
+        assert [len(values) for values in worn] == [4] * 6
+        assert [sum(value in values for values in worn) for value in range(6)] == [4] * 6
+        uses = np.bincount(pairs[:, :-1, factor].ravel(), minlength=6)
+        assert 3 <= uses.min() and uses.max() <= 7, "5 takes of 30 is even"
+    together = {tuple(pair) for pair in pairs[:, :-1].reshape(-1, 2)}
+    assert len(together) > 15, "albedo must not tell the light"
+
+
+@pytest.mark.parametrize("subjects,sentences", [(6, 6), (2, 2), (3, 7), (8, 3)])
+def test_the_held_out_sentence_has_a_look_that_its_subject_was_trained_on(subjects, sentences):
+    pairs, _ = toyset.design(subjects, sentences, 0)
+    for takes in pairs:
+        assert tuple(takes[-1]) in {tuple(pair) for pair in takes[:-1]}
+
+
+@pytest.mark.parametrize("subjects,sentences,count", [(6, 6, 24), (2, 2, None), (6, 1, None), (1, 4, 0), (13, 9, None)])
+def test_recombinations_are_never_trained_but_their_parts_are(subjects, sentences, count):
+    pairs, unseen = toyset.design(subjects, sentences, 3)
+    trained = pairs[:, :-1] if sentences > 1 else pairs
+    assert count is None or len(unseen) == count
+    for one in unseen:
+        own = trained[one["identity"]]
+        assert one["albedo"] not in own[:, 0] and one["light"] not in own[:, 1]
+        assert one["albedo"] in trained[..., 0] and one["light"] in trained[..., 1]
+
+
+def test_files_and_takes_follow_the_design(folder, tmp_path):
+    pairs, unseen = toyset.design(3, 3, 7)
+    written = json.loads((folder / "recombinations.json").read_text())
+    assert [{**one, "identity": int(one["identity"][3:]) - 1} for one in written] == unseen
+    takes = data.load(folder, 16, tmp_path)
+    seen = [(take.labels["albedo"], take.labels["light"]) for take in takes]
+    assert seen == [tuple(pair) for pair in pairs.reshape(-1, 2).tolist()]
+    train, held = data.split(takes)
+    looks = {(takes[i].subject, *seen[i]) for i, _ in train}
+    assert len(held) == 3 and all((takes[i].subject, *seen[i]) in looks for i, _ in held)
+    assert not looks & {(one["identity"], one["albedo"], one["light"]) for one in written}
+
+
+def test_render_truth_makes_the_frames_that_data_load_makes(folder, voca, tmp_path):
+    take = data.load(folder, 48, tmp_path, subjects=["toy02"])[1]
+    assert take.name == "toy02/sentence02"
+    rows = np.array([voca.index["toy02"]["sentence02"][2 * i] for i in take.frame_ids])
+    expression = np.load(folder / "expression.npy")[rows].astype(float)
+    light = np.load(folder / "lights.npy")[take.labels["light"]]
+    camera = mesh.frontal_camera(mesh.default_camera(48)[1])
+    poses = camera @ np.linalg.inv(take.cam_to_head)  # head to world
+    identity = np.load(folder / "identity.npy")[1]
+    frames, masks = toyset.render_truth(identity, expression, take.labels["albedo"], light, poses, 48)
+    assert np.abs(frames.astype(int) - take.frames).max() <= 1 and np.abs(masks.astype(int) - take.masks).max() <= 1
+    other = (take.labels["albedo"] + 1) % 6
+    for change in ((identity, expression, other, light, poses), (-identity, expression, take.labels["albedo"], light, poses),
+                   (identity, expression, take.labels["albedo"], light[:, ::-1] * 0.8, poses)):
+        assert np.abs(toyset.render_truth(*change, 48)[0].astype(int) - take.frames).max() > 30
+
+
+def test_mouth_and_upper_face_are_independent():
     takes = np.concatenate([toyset.recording(0, f"toy{s}", k, 2.0)[0] for s in range(6) for k in range(6)])
     correlation = np.corrcoef(takes.T)[:5, 5:]
     assert np.abs(correlation).max() < 0.15

@@ -1,0 +1,327 @@
+"""test_exercises.py - the exercises: our own source passes, every known mistake is caught and gets its own hint.
+
+The mistakes are data in mutants.py, changes to our source. A few more are written as a student would, who has not
+seen it. Then stubs, and the check as a student runs it: loops without end, crashes, prints.
+"""
+import importlib
+import inspect
+import json
+import math
+
+import pytest
+import torch
+
+import exercises
+from exercise_checks import Exercise, NoAnswer, Probe, diagnose, gradient
+from exercises import EXERCISES
+from media import InputError
+from mutants import MUTANTS
+from registry import link_of
+
+
+def with_marks(names):
+    """`pytest -m eq8` also runs the exercise on Eq. 8."""
+    return [pytest.param(n, marks=getattr(pytest.mark, n.split("_")[0]) if n.startswith("eq") else ()) for n in names]
+
+
+each_exercise = pytest.mark.parametrize("name", with_marks(EXERCISES))
+
+
+def function_of(name, old="", new=""):
+    """Our function of an exercise, with `old` in its source replaced; old must stand there once."""
+    module, function = link_of(name).function.split(".")
+    home = importlib.import_module(module)
+    source = inspect.getsource(getattr(home, function))
+    if old and source.count(old) != 1:
+        raise LookupError(f"mutants.py, {name}: {old!r} stands {source.count(old)} times in {link_of(name).function}, "
+                          "want once. Has the function changed? Then give the mutant its new text")
+    names = dict(vars(home))
+    code = "from __future__ import annotations\n" + (source.replace(old, new) if old else source)
+    exec(compile(code, f"{name}, changed", "exec"), names)
+    return names[function]
+
+
+# ------------------------------------------------------------------------------------------- proof by mutants
+
+@each_exercise
+def test_our_own_source_passes(name):
+    verdict = diagnose(EXERCISES[name], function_of(name))
+    assert verdict.status == "passed", verdict.message
+
+
+@each_exercise
+def test_each_mistake_is_caught_with_its_own_hint(name):
+    survivors = []
+    for mistake, change in MUTANTS[name].items():
+        verdict = diagnose(EXERCISES[name], function_of(name, *change))
+        if verdict.status != "wrong" or verdict.mistake != mistake:
+            survivors.append(f"{mistake!r}: {verdict.status}, taken for {verdict.mistake!r}: {verdict.message}")
+        elif not verdict.message.endswith(EXERCISES[name].mistakes[mistake]):
+            survivors.append(f"{mistake!r}: its hint is missing in {verdict.message!r}")
+    assert not survivors, f"{name}:\n" + "\n".join(survivors)
+
+
+@each_exercise
+def test_every_hint_has_a_mutant_and_every_mutant_a_hint(name):
+    assert list(EXERCISES[name].mistakes) == list(MUTANTS[name])
+    assert len(MUTANTS[name]) >= 3
+    hints = list(EXERCISES[name].mistakes.values())
+    assert len(set(hints)) == len(hints), "two mistakes have the same hint"
+
+
+def test_a_mutant_that_no_longer_applies_is_a_clear_failure():
+    with pytest.raises(LookupError, match="mutants.py, eq8: 'no such text' stands 0 times in losses.info_nce"):
+        function_of("eq8", "no such text", "")
+
+
+@each_exercise
+def test_an_answer_that_is_one_percent_off_is_caught(name):
+    def scaled(answer):
+        return type(answer)(scaled(a) for a in answer) if isinstance(answer, tuple) else 1.01 * answer
+
+    ours = function_of(name)
+    verdict = diagnose(EXERCISES[name], lambda *given, **named: scaled(ours(*given, **named)))
+    assert (verdict.status, verdict.mistake) == ("wrong", None), "taken for a mistake that it is not"
+
+
+def loop_without_positive(anchor, positive, negatives, tau=0.5):
+    total = 0.0
+    for a, p, others in zip(anchor, positive, negatives):
+        cosine = lambda b: a @ b / (a.norm() * b.norm())
+        total = total - torch.log(torch.exp(cosine(p) / tau) / sum(torch.exp(cosine(n) / tau) for n in others))
+    return total / len(anchor)
+
+
+def inclusive_product(sigma, delta):
+    alpha = 1 - torch.exp(-sigma * delta)
+    return alpha * torch.cumprod(1 - alpha, -1)
+
+
+def product_that_wraps(sigma, delta):
+    alpha = 1 - torch.exp(-sigma * delta)
+    return alpha * torch.roll(torch.cumprod(1 - alpha, -1), 1, -1)
+
+
+def frame_number_as_vector_number(features, times, frame_times, window):
+    from audio import align_to_frames
+    return align_to_frames(features, times, times[range(len(frame_times))], window)
+
+
+def camera_by_inverse_of_the_wrong_matrix(q):
+    from scipy.spatial.transform import Rotation
+    P = torch.eye(4, dtype=torch.float64).repeat(len(q), 1, 1).numpy()
+    P[:, :3, :3] = Rotation.from_rotvec(q[:, :3]).as_matrix()
+    P[:, :3, 3] = q[:, 3:6]
+    return torch.linalg.inv(torch.tensor(P)).numpy()
+
+
+@pytest.mark.parametrize("name, answer, mistake", [
+    ("eq8", loop_without_positive, "positive not in the denominator"),
+    ("eq1_weights", inclusive_product, "a sample shades itself"),
+    ("eq1_weights", product_that_wraps, "shifted, first from last"),
+    ("alignment", frame_number_as_vector_number, "paired by index"),
+    ("camera", camera_by_inverse_of_the_wrong_matrix, "axes not flipped"),
+    ("eq7", lambda i, p, g, q: ((i - p) - (g - q)).square().mean(), "squared"),
+    ("eq5", lambda i, g, m: torch.nn.functional.mse_loss(i, g, reduction="none").mul(m).mean(), "mask not squared")])
+def test_a_mistake_is_known_however_it_is_written(name, answer, mistake):
+    assert diagnose(EXERCISES[name], answer).mistake == mistake
+
+
+# ---------------------------------------------------------------------------------------------------- judging
+
+def test_the_report_of_eq8_teaches():
+    verdict = diagnose(EXERCISES["eq8"], loop_without_positive)
+    assert verdict.message == ("got 2.303, want 2.398 = ln 11 (asked: anchor, positive and all 10 negatives alike). "
+                               "Is the positive in the denominator?")
+
+
+def test_two_mistakes_at_once_get_numbers_and_no_wrong_hint():
+    both = function_of("eq5", "(m * image - m * image_gt).square().mean()", "(m * (image - image_gt).square()).sum()")
+    verdict = diagnose(EXERCISES["eq5"], both)
+    assert (verdict.status, verdict.mistake) == ("wrong", None) and verdict.message.startswith("got 0.96, want 0.01")
+
+
+def one_probe(function, *probes):
+    return diagnose(Exercise("x", "easy", "", "", "", {"doubled": "Half of it.", "other": "Other."},
+                             lambda f: iter(probes)), function)
+
+
+def test_a_mistake_that_another_probe_refutes_is_not_reported():
+    first = Probe("first", lambda: 2.0, 1.0, {"doubled": 2.0})
+    second = Probe("second", lambda: 5.0, 3.0, {"doubled": 6.0, "other": 5.0})
+    assert one_probe(None, first).mistake == "doubled"
+    verdict = one_probe(None, first, second)
+    assert verdict.mistake == "other" and verdict.message == "got 5, want 3 (asked: second). Other."
+
+
+@pytest.mark.parametrize("answer, message", [
+    (torch.ones(2), "the result has shape (2,), want a single number (asked: q)."),
+    (float("nan"), "got nan, want 0.5 (asked: q)."),
+    (0.50002, "got 0.50002, want 0.5 (asked: q)."),
+    (None, "the function returns None; does it end with a return? (asked: q)"),
+    ({"a": 1}, "the function returns a dict, not a tensor, array or number (asked: q)")])
+def test_wrong_answers_are_explained(answer, message):
+    verdict = one_probe(None, Probe("q", lambda: answer, 0.5))
+    assert (verdict.status, verdict.message) == ("wrong", message)
+
+
+def test_the_entry_that_is_farthest_off_is_shown():
+    verdict = one_probe(None, Probe("q", lambda: [[1.0, 2.0], [3.0, 9.0]], [[1.0, 2.5], [3.0, 4.0]]))
+    assert verdict.message == "got 9 at [1, 1], want 4 (asked: q)."
+
+
+def test_lost_gradients_are_explained():
+    leaf = torch.ones(2, requires_grad=True)
+    with pytest.raises(NoAnswer, match="carries no gradient"):
+        gradient(leaf.sum().detach(), leaf)
+    with pytest.raises(NoAnswer, match="does not depend on"):
+        gradient((2 * torch.ones(1, requires_grad=True)).sum(), leaf)
+    assert gradient((leaf**2).sum(), leaf).tolist() == [2, 2]
+
+
+# ------------------------------------------------------------------------------------------------------ stubs
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("student") / "my"
+    exercises.start(path, list(EXERCISES))
+    return path
+
+
+def student(folder, name):
+    return exercises.student_function(folder / f"{name}.py", link_of(name).function.split(".")[1])
+
+
+@each_exercise
+def test_a_stub_is_our_signature_and_docstring_and_raises_its_name(name, folder):
+    stub, ours = student(folder, name), function_of(name)
+    assert inspect.signature(stub) == inspect.signature(ours) and stub.__doc__ == ours.__doc__
+    with pytest.raises(NotImplementedError, match=f"^{name}$"):
+        stub(*[None] * len([p for p in inspect.signature(stub).parameters.values()]))
+    assert diagnose(EXERCISES[name], stub).status == "not started"
+    text = (folder / f"{name}.py").read_text()
+    for part in (link_of(name).formula, EXERCISES[name].rating, f"check {folder} --only {name}", link_of(name).section):
+        assert part in text
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_a_stub_follows_our_source(tmp_path, monkeypatch):
+    text = (exercises.ROOT / "losses.py").read_text()
+    monkeypatch.setattr(exercises, "ROOT", tmp_path)
+    changed = text.replace("tau: float = 0.5) -> Tensor:", "temperature: float = 0.25) -> Tensor:")
+    (tmp_path / "losses.py").write_text(changed.replace("logits.logsumexp(1)", "math.fsum(logits)"))
+    stub = exercises.stub("eq8", tmp_path)
+    assert "temperature: float = 0.25" in stub and "logsumexp(1)" not in stub and "import math\n" in stub
+
+
+def test_a_stub_has_the_tools_that_a_student_reaches_for(folder):
+    """Our Eq. 9 uses neither, its author may."""
+    text = (folder / "eq9.py").read_text()
+    assert "\nimport torch\n" in text and "\nfrom torch.nn import functional as F\n" in text
+
+
+def test_start_never_writes_over_a_file(tmp_path, capsys):
+    exercises.start(tmp_path / "my", ["eq8", "eq9"])
+    (tmp_path / "my/eq8.py").write_text("mine")
+    exercises.start(tmp_path / "my", ["eq8", "eq9", "eq2"])
+    assert (tmp_path / "my/eq8.py").read_text() == "mine" and (tmp_path / "my/eq2.py").is_file()
+    said = capsys.readouterr().out.splitlines()
+    assert said[1] == (f"{tmp_path / 'my'}: 1 of 3 stubs written, 2 were there already and stay as they are; "
+                       "begin with eq2.py")
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["start", str(exercises.ROOT)], "holds the program itself"), (["start", "a file"], "cannot be made"),
+    (["check", "nowhere"], "no such folder; make it with"),
+    (["list", "--only", "eq12"], "no such exercise; there are eq1")])
+def test_errors_of_use_are_one_line(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a file").write_text("")
+    with pytest.raises(InputError, match=message) as error:
+        exercises.main(arguments)
+    assert "\n" not in str(error.value)
+
+
+def test_list_shows_every_exercise_once_with_its_rating(capsys):
+    assert exercises.main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("Session") for line in lines) == len(exercises.SESSIONS) == 6
+    assert [line.split()[0] for line in lines if not line.startswith("Session")] == list(EXERCISES)
+    assert set(EXERCISES) == set(exercises.FOUND), "an exercise is in no session"
+    for line in lines:
+        name = line.split()[0]
+        assert name == "Session" or line.split()[1] == EXERCISES[name].rating in ("easy", "medium", "hard")
+
+
+def test_only_takes_a_name_or_an_equation():
+    assert exercises.choose("eq8") == ["eq8"] and exercises.choose("light") == ["light"]
+    eq1 = exercises.choose("eq1")
+    assert {"eq1_encoding", "eq1_rays", "eq1_weights", "eq1_sampling"} <= set(eq1) < set(EXERCISES)
+    assert all(name.startswith("eq1_") for name in eq1) and exercises.choose(None) == list(EXERCISES)
+
+
+# ----------------------------------------------------------------------------------------------------- checks
+
+def write_answer(folder, name, body):
+    """The stub with `body` in place of its raise."""
+    raising = f'    raise NotImplementedError("{name}")\n'
+    text = exercises.stub(name, folder)
+    assert text.endswith(raising)
+    (folder / f"{name}.py").write_text(text.removesuffix(raising) + body)
+
+
+def our_body(name):
+    _, function, lines = exercises.function_node(link_of(name))
+    return "\n".join(lines[function.body[0].end_lineno:function.end_lineno]) + "\n"
+
+
+def test_check_passes_our_own_bodies_in_the_stubs_and_tells_a_grader(tmp_path, capsys):
+    """Also proves that the imports of each stub are enough."""
+    for name in EXERCISES:
+        write_answer(tmp_path, name, our_body(name))
+    assert exercises.main(["check", str(tmp_path), "--json", str(tmp_path / "out.json")]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said == [f"{name:14} passed" for name in EXERCISES] + [f"{len(EXERCISES)} of {len(EXERCISES)} passed"]
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert result["passed"] == result["of"] == len(EXERCISES)
+    assert [row["exercise"] for row in result["exercises"]] == list(EXERCISES)
+
+
+def test_check_survives_what_students_write(tmp_path, capsys, monkeypatch):
+    write_answer(tmp_path, "eq2", "    while True:\n        pass\n")
+    write_answer(tmp_path, "eq3", "    import os\n    os._exit(3)\n")
+    write_answer(tmp_path, "eq4", "    return len(phi) / 0\n")
+    write_answer(tmp_path, "eq5", "    print('shape', image.shape)\n    return (m * (image - image_gt) ** 2).mean()\n")
+    write_answer(tmp_path, "eq6", "    return (1\n")
+    write_answer(tmp_path, "eq7", "    raise SystemExit('bye')\n")
+    (tmp_path / "eq8.py").write_text("x = 1\n")
+    exercises.start(tmp_path, ["light"])
+    line = len((tmp_path / "eq4.py").read_text().splitlines())
+    wanted = {"eq2": ("stopped", "a loop without end?"), "eq3": ("crashed", "exit code 3"),
+              "eq4": ("crashed", f"ZeroDivisionError in line {line}, `return len(phi) / 0`: division by zero"),
+              "eq5": ("wrong", EXERCISES["eq5"].mistakes["mask not squared"]),
+              "eq6": ("crashed", "is not Python: '(' was never closed"), "eq7": ("crashed", "bye"),
+              "eq8": ("crashed", "eq8.py has no function info_nce"), "light": ("not started", ""),
+              "eq9": ("not started", "there is no eq9.py")}
+    monkeypatch.setattr(exercises, "EXERCISES", {name: EXERCISES[name] for name in wanted})
+    monkeypatch.setattr(exercises, "LIMIT", 4.0)
+    capsys.readouterr()
+    assert exercises.main(["check", str(tmp_path), "--json", str(tmp_path / "out.json")]) == 1
+    said = capsys.readouterr().out.splitlines()
+    lines = [line for line in said if not line.startswith("    |")]
+    assert [line.split()[0] for line in lines] == [*wanted, "0"], "one line an exercise, in order, and the sum"
+    for line, row, (name, (status, text)) in zip(lines, json.loads((tmp_path / "out.json").read_text())["exercises"],
+                                                 wanted.items()):
+        assert (row["exercise"], row["status"]) == (name, status) and text in row["message"], row
+        assert line == f"{name:14} {status}: {row['message']}".removesuffix(": ")
+        assert row["mistake"] == ("mask not squared" if name == "eq5" else None)
+    assert "    | shape torch.Size([1, 3, 4, 4])" in said
+    assert said[-1] == "0 of 9 passed; next: eq2 (easy)"
+
+
+def test_long_output_of_a_student_is_cut(capsys):
+    verdict = diagnose(EXERCISES["eq2"], function_of("eq2"))
+    exercises.report(iter([(verdict, "line\n" * 30)]), 1)
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == exercises.PRINTED + 3 and said[exercises.PRINTED] == "    | ... 20 lines more"
+    assert math.isclose(exercises.LIMIT, 20)

@@ -1,0 +1,446 @@
+"""test_measures.py - PSNR, SSIM, FID, LMD, mouth opening, correlation and lag, Sync: against other libraries, closed
+forms and transcriptions in plain loops, which share no code with measures.py.
+"""
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.linalg import sqrtm
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+import measures as M
+from media import InputError
+
+
+def picture(seed, size=40, width=None):
+    """Smooth colours with some noise, uint8."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:size, :width or size] / size
+    waves = np.stack([np.sin(a * x + b * y + c) for a, b, c in rng.normal(0, 6, (3, 3))], -1)
+    return (127 + 90 * waves + rng.normal(0, 8, waves.shape)).clip(0, 255).astype(np.uint8)
+
+
+def spoilt(image, seed, noise=20.0):
+    rng = np.random.default_rng(seed)
+    return (image + rng.normal(0, noise, image.shape)).clip(0, 255).astype(np.uint8)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# PSNR, SSIM
+
+
+@pytest.mark.parametrize("seed, noise", [(0, 3.0), (1, 20.0), (2, 90.0)])
+@pytest.mark.parametrize("size, width", [(40, 40), (64, 48), (11, 15)])
+def test_psnr_and_ssim_are_scikit_images(seed, noise, size, width):
+    truth = picture(seed, size, width)
+    image = spoilt(truth, seed + 10, noise)
+    assert abs(M.psnr(image, truth) - peak_signal_noise_ratio(truth, image, data_range=255)) < 1e-4
+    want = structural_similarity(truth, image, data_range=255, channel_axis=-1, gaussian_weights=True, sigma=1.5,
+                                 use_sample_covariance=False)  # the setting of Wang et al. in scikit-image's manual
+    assert abs(M.ssim(image, truth) - want) < 1e-4
+
+
+def test_psnr_by_hand():
+    truth = np.full((4, 6, 3), 100, np.uint8)
+    off_by_one = truth + np.uint8(1)
+    assert abs(M.psnr(off_by_one, truth) - 20 * math.log10(255)) < 1e-9
+    darker = truth.copy()
+    darker[0, 0, 0] = 88  # one value of 72 is off by 12: MSE 2. uint8 must not wrap round
+    assert abs(M.psnr(darker, truth) - 10 * math.log10(255**2 / 2)) < 1e-9
+    assert M.psnr(truth, truth) == math.inf
+
+
+def test_masked_psnr_counts_the_mask_only():
+    truth = picture(0)
+    image = truth.copy()
+    image[:, :20] ^= 255  # left half wrong
+    mask = np.zeros(truth.shape[:2], np.uint8)
+    mask[:, 20:] = 255
+    assert M.psnr(image, truth, mask) == math.inf
+    mask[:, :20] = 51  # soft: weight 1/5
+    wrong = ((image[:, :20].astype(float) - truth[:, :20]) ** 2).mean()
+    assert abs(M.psnr(image, truth, mask) - 10 * math.log10(255**2 / (wrong * 0.2 / 1.2))) < 1e-9
+    full = np.full(truth.shape[:2], 255, np.uint8)
+    assert abs(M.psnr(image, truth, full) - M.psnr(image, truth)) < 1e-9
+
+
+def test_an_empty_mask_is_an_error():
+    image = picture(0)
+    for measure in (M.psnr, M.ssim):
+        with pytest.raises(ValueError, match="empty"):
+            measure(image, image, np.zeros(image.shape[:2], np.uint8))
+
+
+def ssim_of_one_window(x, y):
+    """Wang et al. 2004, Eq. 13-16, for one 11 x 11 window of one channel, in loops."""
+    weight = [[math.exp(-((i - 5) ** 2 + (j - 5) ** 2) / (2 * 1.5**2)) for j in range(11)] for i in range(11)]
+    total = sum(map(sum, weight))
+    mean = lambda z: sum(weight[i][j] * float(z[i, j]) for i in range(11) for j in range(11)) / total
+    mx, my = mean(x), mean(y)
+    deviation = lambda z, m: np.array([[float(z[i, j]) - m for j in range(11)] for i in range(11)])
+    dx, dy = deviation(x, mx), deviation(y, my)
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    return ((2 * mx * my + c1) * (2 * mean(dx * dy) + c2)
+            / ((mx**2 + my**2 + c1) * (mean(dx * dx) + mean(dy * dy) + c2)))
+
+
+def test_ssim_of_one_window_is_the_formula():
+    truth = picture(3, 11)
+    image = spoilt(truth, 4)
+    want = np.mean([ssim_of_one_window(image[..., c], truth[..., c]) for c in range(3)])
+    assert abs(M.ssim(image, truth) - want) < 1e-9
+    larger, noisy = picture(3, 20), spoilt(picture(3, 20), 5)
+    at = ssim_of_one_window(noisy[4:15, 2:13, 1], larger[4:15, 2:13, 1])
+    assert abs(M.ssim_map(noisy, larger)[9, 7, 1] - at) < 1e-9
+
+
+def test_masked_ssim():
+    truth = picture(0)
+    image = truth.copy()
+    image[:, :20] = spoilt(truth, 1, 60.0)[:, :20]
+    full, left, right = (np.zeros(truth.shape[:2], np.uint8) for _ in range(3))
+    full[:], left[:, 5:15], right[:, 27:] = 255, 255, 255  # 27: two windows' reach from the noise
+    assert abs(M.ssim(image, truth, full) - M.ssim(image, truth)) < 1e-12
+    assert M.ssim(image, truth, left) < 0.8
+    assert M.ssim(image, truth, right) == pytest.approx(1)
+    want = M.ssim_map(image, truth)[5:-5, 5:15].mean()
+    assert abs(M.ssim(image, truth, left) - want) < 1e-12
+    border = np.zeros(truth.shape[:2], np.uint8)
+    border[:3] = 255
+    with pytest.raises(ValueError, match="empty"):
+        M.ssim(image, truth, border)
+
+
+def test_ssim_needs_room_for_its_window():
+    with pytest.raises(ValueError, match="11 x 11"):
+        M.ssim(np.zeros((10, 30, 3), np.uint8), np.zeros((10, 30, 3), np.uint8))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# FID
+
+
+def gaussian(rng, d):
+    root = rng.normal(size=(d, d))
+    return rng.normal(size=d), root @ root.T
+
+
+@given(m1=st.floats(-5, 5), m2=st.floats(-5, 5), s1=st.floats(0, 4), s2=st.floats(0, 4))
+@settings(max_examples=50, deadline=None)
+def test_frechet_distance_in_one_dimension(m1, m2, s1, s2):
+    got = M.frechet_distance(np.array([m1]), np.array([[s1**2]]), np.array([m2]), np.array([[s2**2]]))
+    assert abs(got - ((m1 - m2) ** 2 + (s1 - s2) ** 2)) < 1e-8, "want (m1 - m2)^2 + (s1 - s2)^2: variances, not sigmas?"
+
+
+def test_frechet_distance_of_commuting_covariances():
+    """Equal axes: the axes are independent, so the one-dimensional results add up."""
+    rng = np.random.default_rng(0)
+    axes, _ = np.linalg.qr(rng.normal(size=(6, 6)))
+    s1, s2, m1, m2 = rng.uniform(0, 3, (4, 6))
+    got = M.frechet_distance(m1, axes * s1**2 @ axes.T, m2, axes * s2**2 @ axes.T)
+    assert abs(got - ((m1 - m2) ** 2 + (s1 - s2) ** 2).sum()) < 1e-9
+
+
+def test_frechet_distance_in_two_dimensions():
+    """For 2 x 2: tr (AB)^(1/2) = sqrt(tr AB + 2 sqrt det AB), also where A and B do not commute."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        (m1, a), (m2, b) = gaussian(rng, 2), gaussian(rng, 2)
+        cross = math.sqrt(np.trace(a @ b) + 2 * math.sqrt(np.linalg.det(a @ b)))
+        want = ((m1 - m2) ** 2).sum() + np.trace(a) + np.trace(b) - 2 * cross
+        assert abs(M.frechet_distance(m1, a, m2, b) - want) < 1e-9
+        assert abs(M.frechet_distance(m2, b, m1, a) - want) < 1e-9
+
+
+def test_frechet_distance_is_that_of_the_usual_program():
+    """FID's programs take the matrix square root of the product (scipy.linalg.sqrtm)."""
+    (m1, a), (m2, b) = (gaussian(np.random.default_rng(s), 8) for s in (1, 2))
+    want = ((m1 - m2) ** 2).sum() + np.trace(a + b - 2 * sqrtm(a @ b).real)
+    assert abs(M.frechet_distance(m1, a, m2, b) - want) < 1e-8
+
+
+def test_frechet_distance_with_fewer_frames_than_features():
+    """Singular covariances: 0 against itself; for orthogonal subspaces nothing is shared, the traces add up."""
+    features = np.random.default_rng(0).normal(size=(4, 10))
+    mean, cov = M.feature_statistics(features)
+    assert abs(M.frechet_distance(mean, cov, mean, cov)) < 1e-6
+    a, b = np.diag([4.0, 1, 0, 0]), np.diag([0, 0, 2.0, 3.0])
+    assert abs(M.frechet_distance(np.zeros(4), a, np.zeros(4), b) - 10) < 1e-9
+
+
+def test_feature_statistics_in_loops():
+    x = np.random.default_rng(3).normal(size=(5, 3))
+    mean, cov = M.feature_statistics(x)
+    for i in range(3):
+        assert abs(mean[i] - sum(x[n, i] for n in range(5)) / 5) < 1e-12
+        for j in range(3):
+            want = sum((x[n, i] - mean[i]) * (x[n, j] - mean[j]) for n in range(5)) / 4
+            assert abs(cov[i, j] - want) < 1e-12
+    assert M.feature_statistics(x[:, :1])[1].shape == (1, 1)
+    with pytest.raises(ValueError, match="at least 2"):
+        M.feature_statistics(x[:1])
+
+
+class Inception(torch.nn.Module):
+    """The signature of inception-2015-12-05.pt: uint8 images in, `width` features out (or class scores)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.width = width
+
+    def forward(self, img: torch.Tensor, return_features: bool = False) -> torch.Tensor:
+        if not return_features:
+            return torch.zeros(1, 1008)
+        assert img.dtype == torch.uint8
+        return img.float().mean(dim=[2, 3]).repeat(1, self.width)[:, :self.width]
+
+
+class Other(torch.nn.Module):
+    def forward(self, img: torch.Tensor) -> torch.Tensor:
+        return img
+
+
+def scripted(path, module):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.script(module).save(str(path))
+    return str(path)
+
+
+def test_features_of_a_torchscript_file(tmp_path):
+    features = M.load_features(scripted(tmp_path / "inception-2015-12-05.pt", Inception(2048)))
+    assert features.comparable and "inception-2015-12-05.pt" in features.name
+    frames = np.stack([picture(seed) for seed in range(40)])  # more than one block
+    got = features.extract(frames)
+    assert got.shape == (40, 2048) and got.dtype == np.float64
+    assert np.allclose(got[:, :3], frames.mean((1, 2)), rtol=1e-5), "red first, 0 to 255, in the order of the frames"
+
+
+def test_features_of_another_width_do_not_compare(tmp_path):
+    features = M.load_features(scripted(tmp_path / "small.pt", Inception(12)))
+    assert not features.comparable and "12 features" in features.name and "not comparable" in features.name
+
+
+def test_random_features_say_so_and_are_fixed():
+    frames = np.stack([picture(seed) for seed in range(3)])
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first = M.load_features("random")
+    assert torch.equal(torch.get_rng_state(), state), "loading must not draw from the global generator"
+    torch.manual_seed(2)
+    assert np.array_equal(first.extract(frames), M.load_features("random").extract(frames))
+    assert not first.comparable and "not comparable" in first.name
+
+
+def test_random_features_rank_by_damage():
+    features = M.load_features("random")
+    truth = np.stack([picture(seed) for seed in range(30)])
+    real = M.feature_statistics(features.extract(truth))
+    distance = [M.frechet_distance(*real, *M.feature_statistics(features.extract(
+        np.stack([spoilt(image, i, noise) for i, image in enumerate(truth)])))) for noise in (1.0, 10.0, 40.0)]
+    assert 0 <= distance[0] < distance[1] < distance[2]
+
+
+@pytest.mark.parametrize("write", [
+    lambda path: path.write_bytes(b"not a network"),
+    lambda path: torch.save({"weight": torch.zeros(3)}, path),
+    lambda path: scripted(path, Other())], ids=["garbage", "state_dict", "signature"])
+def test_feature_files_that_cannot_be_used(tmp_path, write):
+    path = tmp_path / "net.pt"
+    write(path)
+    with pytest.raises(InputError, match="net.pt: not a TorchScript network") as error:
+        M.load_features(str(path))
+    assert "\n" not in str(error.value)
+
+
+def test_feature_file_that_is_not_there():
+    with pytest.raises(InputError, match="nofile.pt: no such file"):
+        M.load_features("nofile.pt")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# LMD, mouth opening
+
+
+def face(seed=0, frames=5):
+    """Random points with the outer eye corners 50 px apart."""
+    marks = np.random.default_rng(seed).uniform(0, 64, (frames, 68, 2))
+    marks[:, 36], marks[:, 45] = [10, 20], [40, 60]
+    return marks
+
+
+def test_lmd_by_hand():
+    truth, moved = face(), face()
+    moved[:, 60, 0] += 3  # one of 20: it is off by 3 (1 - 1/20) after centring, the other 19 by 3/20 each
+    px, percent = M.lmd(moved, truth)
+    assert abs(px - (3 * 19 / 20 + 19 * 3 / 20) / 20) < 1e-9
+    assert abs(percent - 100 * px / 50) < 1e-9
+
+
+def test_lmd_ignores_where_the_mouth_is_and_all_other_landmarks():
+    truth, moved = face(), face()
+    moved[:, 48:] += np.arange(10.0).reshape(5, 1, 2)  # another shift in every frame
+    moved[:, :48] += 7
+    assert M.lmd(moved, truth)[0] < 1e-9
+    moved[:, 67] += 1
+    assert M.lmd(moved, truth)[0] > 0.05
+    moved = face()
+    moved[:, 36] += 20  # percent is of the true eyes
+    moved[:, 48, 0] += 1
+    assert abs(M.lmd(moved, truth)[1] - 2 * M.lmd(moved, truth)[0]) < 1e-9
+
+
+def test_lmd_is_the_mean_over_frames():
+    truth, moved = face(), face()
+    moved[0, 60, 0] += 3
+    assert abs(M.lmd(moved, truth)[0] - 2 * 3 * 19 / 400 / 5) < 1e-9
+
+
+def test_mouth_opening_by_hand():
+    marks = np.zeros((2, 68, 2))
+    marks[:, 36], marks[:, 45] = [10, 20], [40, 60]
+    for upper, lower, gap in ((61, 67, 3.0), (62, 66, 6.0), (63, 65, 4.5)):
+        marks[:, upper] = marks[:, lower] = [9 * upper, 7]
+        marks[0, lower] += [0.6 * gap, 0.8 * gap]  # a turned head
+    assert np.allclose(M.mouth_opening(marks), [4.5 / 50, 0])
+    assert np.allclose(M.mouth_opening(3 * marks), M.mouth_opening(marks)), "of any image size"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Correlation and lag
+
+
+def wiggle(seed, n=80):
+    noise = np.random.default_rng(seed).normal(size=n + 8)
+    return np.convolve(noise, np.ones(5) / 5, "valid")[:n]
+
+
+@pytest.mark.parametrize("late", [-7, -1, 0, 3, 10])
+def test_known_lag_is_found_with_its_sign(late):
+    long = wiggle(0, 120)
+    truth, render = long[20:100], long[20 - late:100 - late]  # render[t] = truth[t - late]
+    found = M.correlation_and_lag(render, 2 - 3 * -truth, 12)
+    assert found.lag == late, f"lag {found.lag}, want {late}: positive where the render is late"
+    assert found.peak == pytest.approx(1) and found.r[12] == found.r0 and len(found.r) == 25
+
+
+def test_each_lag_uses_the_overlap_only():
+    a, b = wiggle(1) + 5, wiggle(2) - 9  # far from 0: zero padding would ruin every r
+    found = M.correlation_and_lag(a, b, 6)
+    for lag in range(-6, 7):
+        pairs = [(a[t + lag], b[t]) for t in range(80) if 0 <= t + lag < 80]
+        assert abs(found.r[lag + 6] - np.corrcoef(np.array(pairs).T)[0, 1]) < 1e-9
+
+
+def test_missing_frames_do_not_shift_the_lag():
+    long = wiggle(3, 120)
+    ids = np.delete(np.arange(5, 85), slice(30, 37))  # seven frames are missing
+    render, truth = M.by_frame_id(long[ids], ids), M.by_frame_id(long[ids + 4], ids)  # the render shows them 4 later
+    assert len(render) == 80 and np.isnan(render).sum() == 7
+    found = M.correlation_and_lag(render, truth, 8)
+    assert found.lag == 4 and found.peak == pytest.approx(1)
+
+
+def test_a_still_mouth_has_no_correlation():
+    still = 0.1 * (1 + 1e-9 * wiggle(1, 40))  # rounding is no movement
+    found = M.correlation_and_lag(still, wiggle(0, 40), 5)
+    assert all(math.isnan(v) for v in (found.r0, found.peak, found.lag))
+    assert math.isnan(M.correlation(np.array([1.0, 2.0]), np.array([1.0, 2.0])))
+
+
+def test_lag_beyond_the_series_is_an_error():
+    with pytest.raises(ValueError, match="too few"):
+        M.correlation_and_lag(wiggle(0, 5), wiggle(0, 5), 5)
+
+
+def test_partial_correlation_is_that_of_residuals():
+    given, a, render = wiggle(0), wiggle(1), wiggle(2)
+    a, render = a + 0.7 * given, 0.4 * a - given + render
+    design = np.column_stack([given, np.ones(80)])
+    residual = [x - design @ np.linalg.lstsq(design, x, rcond=None)[0] for x in (render, a)]
+    assert abs(M.partial_correlation(render, a, given) - np.corrcoef(residual)[0, 1]) < 1e-9
+
+
+def test_partial_correlation_of_the_audio_swap():
+    """A and B share a beat; a render that follows B correlates with A, but not beyond that beat."""
+    beat = wiggle(0, 4000)
+    a, b = beat + wiggle(1, 4000), beat + wiggle(2, 4000)
+    render = b + 0.3 * wiggle(3, 4000)
+    assert M.correlation(render, a) > 0.4
+    assert abs(M.partial_correlation(render, a, b)) < 0.1
+    assert M.partial_correlation(render, b, a) > 0.8
+    assert math.isnan(M.partial_correlation(b, a, b)), "no residual, no correlation"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Sync
+
+
+def streams(seed, shift, n=60, d=16):
+    """Picture and sound features of n frames; what the sound shows at t the picture shows at t + shift."""
+    rng = np.random.default_rng(seed)
+    moment = rng.normal(size=(n + 40, d))
+    picture, sound = moment[20 - shift:20 - shift + n], moment[20:20 + n]
+    return picture + 0.1 * rng.normal(size=(n, d)), sound + 0.1 * rng.normal(size=(n, d))
+
+
+@pytest.mark.parametrize("shift", [-9, -2, 0, 4, 10])
+def test_known_shift_of_the_sound_is_found_with_its_sign(shift):
+    distances, valid = M.offset_distances(*streams(0, shift), 10)
+    confidence, offset, mean = M.sync_confidence(distances, valid)
+    assert offset == shift, f"offset {offset}, want {shift}: positive where the picture is late"
+    assert mean.shape == (21,) and mean.argmin() == 10 - shift
+    assert confidence == pytest.approx(np.median(mean) - mean.min()) and confidence > 3
+
+
+def test_offset_distances_in_loops():
+    picture, sound = streams(1, 2, n=9)
+    distances, valid = M.offset_distances(picture, sound, 3)
+    assert distances.shape == valid.shape == (9, 7)
+    for t in range(9):
+        for j in range(7):
+            at = t + j - 3
+            assert valid[t, j] == (0 <= at < 9)
+            if valid[t, j]:
+                want = math.sqrt(sum((picture[t, i] - sound[at, i]) ** 2 for i in range(16)))
+                assert abs(distances[t, j] - want) < 1e-9
+            else:
+                assert math.isnan(distances[t, j])
+
+
+def test_pairs_outside_the_clip_are_masked_not_zero_padded():
+    """Features as long as 4, sound and picture unrelated: against zeros the distance is 4, against each other 5.7."""
+    rng = np.random.default_rng(2)
+    picture, sound = rng.normal(size=(2, 24, 16))
+    confidence, _, mean = M.sync_confidence(*M.offset_distances(picture, sound, 15))
+    assert mean.min() > 5, "offsets near the ends look better than they are: pairs with zeros were counted"
+    for j, shift in enumerate(range(-15, 16)):
+        pairs = [np.linalg.norm(picture[t] - sound[t + shift]) for t in range(24) if 0 <= t + shift < 24]
+        assert abs(mean[j] - np.mean(pairs)) < 1e-9
+
+
+def test_missing_frames_are_masked():
+    picture, sound = streams(3, 3)
+    ids = np.delete(np.arange(100, 160), slice(20, 28))
+    distances, valid = M.offset_distances(picture[ids - 100], sound[ids - 100], 6, ids)
+    assert not valid[20, :6].any(), "frames 120 to 127 are missing: their sound is no row"
+    assert M.sync_confidence(distances, valid)[1] == 3
+    full, _ = M.offset_distances(picture, sound, 6)
+    assert np.allclose(distances[valid], full[ids - 100][valid])
+
+
+def test_takes_can_be_joined():
+    one, two = (M.offset_distances(*streams(seed, -2, n=30), 5) for seed in (4, 5))
+    joined = [np.concatenate(pair) for pair in zip(one, two)]
+    mean = M.sync_confidence(*joined)[2]
+    assert M.sync_confidence(*joined)[1] == -2
+    assert np.allclose(mean, (M.sync_confidence(*one)[2] + M.sync_confidence(*two)[2]) / 2)
+
+
+def test_a_clip_too_short_for_the_offsets_is_an_error():
+    with pytest.raises(ValueError, match="too few"):
+        M.sync_confidence(*M.offset_distances(*streams(0, 0, n=8), 10))
