@@ -101,18 +101,19 @@ class Corpus:
         """Factors that vary in this corpus. A clip has one identity, albedo and light: only "ex" can be contrasted."""
         return [f for f in FACTORS if f == "ex" or len(np.unique(self.label[f])) > 1]
 
-    def contrast(self, factor: str, anchor: int | np.integer, n: int, rng: np.random.Generator
-                 ) -> tuple[int | np.integer, np.ndarray]:
-        """A positive and n negatives (n,) for one anchor frame and one factor.
+    def contrast(self, factor: str, anchor: int | np.integer, n: int, rng: np.random.Generator,
+                 among: np.ndarray | None = None) -> tuple[int | np.integer, np.ndarray]:
+        """A positive and n negatives (n,) for one anchor frame and one factor, out of the frames `among` (None: all).
 
         Expression: of 64 random frames, the positive is the nearest in upper-face F_exp, of another person where there
         is one; negatives are the same person's, from the farther half. Others: by label, see `_rank`.
         """
+        among = np.arange(len(self)) if among is None else among
         if factor == "ex":
-            return self._contrast_expression(anchor, n, rng)
-        same = self.label[factor] == self.label[factor][anchor]
-        positives = rng.choice(np.flatnonzero(same), 8)
-        negatives = rng.choice(np.flatnonzero(~same), 4 * n)
+            return self._contrast_expression(anchor, n, rng, among)
+        same = self.label[factor][among] == self.label[factor][anchor]
+        positives = rng.choice(among[same], 8) if same.any() else np.array([anchor])
+        negatives = rng.choice(among[~same], 4 * n)
         return positives[self._rank(factor, anchor, positives).argmin()], \
             negatives[np.argsort(-self._rank(factor, anchor, negatives), kind="stable")[:n]]
 
@@ -122,12 +123,11 @@ class Corpus:
         distance = np.linalg.norm(self.upper[frames] - self.upper[anchor], axis=1)
         return shared + np.exp(-distance / (distance.mean() + 1e-9))
 
-    def _contrast_expression(self, anchor: int | np.integer, n: int, rng: np.random.Generator
+    def _contrast_expression(self, anchor: int | np.integer, n: int, rng: np.random.Generator, among: np.ndarray
                              ) -> tuple[int | np.integer, np.ndarray]:
-        person = self.label["id"][anchor]
-        others = np.flatnonzero(self.label["id"] != person)
-        own = np.flatnonzero(self.label["id"] == person)
-        own = own[own != anchor]
+        person = self.label["id"][among] == self.label["id"][anchor]
+        others, own = among[~person], among[person & (among != anchor)]
+        own = own if len(own) else np.array([anchor])
         pool = rng.choice(others if len(others) else own, 64)
         positive = pool[np.linalg.norm(self.upper[pool] - self.upper[anchor], axis=1).argmin()]
         pool = rng.choice(own, 4 * n)

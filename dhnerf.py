@@ -21,6 +21,7 @@ from config import Config
 from render import pixel_rays, render_rays
 
 CODES = ("id", "ex", "al", "ill")  # the order of C in the paper
+PIXEL_CHANNELS = 16  # of the 2D renderer at full resolution
 
 
 def positional_encoding(x: Float[Tensor, "*batch 3"], n_freq: int) -> Float[Tensor, "*batch C"]:
@@ -135,38 +136,36 @@ class Field(nn.Module):
 
 
 class NeuralRenderer(nn.Module):
-    """Sec. 3.2: feature map M -> image through Conv2d and leaky ReLU, doubling the resolution `log2(upsample)` times.
+    """Sec. 3.2: feature map M -> image, through Conv2d and leaky ReLU, `upsample` times the resolution.
 
-    As in StyleNeRF and HeadNeRF, each resolution adds its own RGB to the upsampled RGB of the one before. A fourth
-    channel refines the accumulated opacity, so that the outline can be sharper than the feature map's pixels.
-    Colours are linear outputs around mid grey: a sigmoid would saturate on white and stop learning.
+    A feature vector knows its whole block of upsample x upsample pixels: 1 x 1 convolutions write PIXEL_CHANNELS
+    values for each of them, pixel_shuffle lays the blocks out, and two 3 x 3 convolutions at full resolution join
+    them. Most of the work is done where there are few pixels. Doubling bilinearly, with a convolution at each
+    resolution, costs the same and blurs: 22.7 against 28.1 dB on one take after 600 iterations.
+    A fourth output channel refines the accumulated opacity, so that the outline can be sharper than the feature
+    map's pixels. Colours are linear outputs around mid grey: a sigmoid would saturate on white and stop learning.
     """
 
     def __init__(self, d_feature: int, upsample: int, channels: int):
         super().__init__()
-        stages = int(math.log2(upsample))
-        widths = [max(channels // 2**i, 24) for i in range(stages + 1)]
-        self.first = nn.Conv2d(d_feature, widths[0], 1)
-        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths, widths[1:]))
-        self.to_rgba = nn.ModuleList(nn.Conv2d(w, 4, 1 if i < stages else 3, padding=0 if i < stages else 1)
-                                     for i, w in enumerate(widths))
-        keep_variance([self.first, *self.convs], 0.2)
+        self.upsample = upsample
+        self.first = nn.Conv2d(d_feature, channels, 1)
+        self.to_pixels = nn.Conv2d(channels, PIXEL_CHANNELS * upsample**2, 1)
+        self.smooth = nn.Conv2d(PIXEL_CHANNELS, PIXEL_CHANNELS, 3, padding=1)
+        self.to_rgba = nn.Conv2d(PIXEL_CHANNELS, 4, 3, padding=1)
+        keep_variance([self.first, self.smooth], 0.2)
 
     def forward(self, M: Float[Tensor, "B C h w"], opacity: Float[Tensor, "B 1 h w"]
                 ) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B 1 H W"]]:
         """Returns RGB (not yet over a background, may leave [0, 1]) and opacity, both at full resolution."""
         x = F.leaky_relu(self.first(M), 0.2)
-        rgba = self.to_rgba[0](x)
-        for conv, to_rgba in zip(self.convs, self.to_rgba[1:]):
-            x = F.leaky_relu(conv(_double(x)), 0.2)
-            rgba, opacity = _double(rgba) + to_rgba(x), _double(opacity)
+        x = F.leaky_relu(F.pixel_shuffle(self.to_pixels(x), self.upsample), 0.2)  # (B, PIXEL_CHANNELS, H, W)
+        x = x + F.leaky_relu(self.smooth(x), 0.2)
+        rgba = self.to_rgba(x)
+        # Bilinear, pixel centres at +0.5: the convention of render.pixel_rays.
+        opacity = F.interpolate(opacity, scale_factor=self.upsample, mode="bilinear", align_corners=False)
         logit = torch.logit(opacity.clamp(1e-4, 1 - 1e-4))
         return 0.5 + rgba[:, :3], torch.sigmoid(logit + rgba[:, 3:])
-
-
-def _double(x: Tensor) -> Tensor:
-    """Bilinear, pixel centres at +0.5: the convention of render.pixel_rays."""
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 class DHNeRF(nn.Module):

@@ -37,6 +37,7 @@ from media import InputError, replacing, run_cli
 
 STAGES = {"extractor": 1, "sync": 2, "field": 3}
 LOG_EVERY = 10
+EXTRACTOR_FRAMES, EXTRACTOR_ANCHORS = 96, 32  # a step of the extractor
 COLUMNS = ("stage", "iteration", "loss", "L_rec", "L_per", "L_pho", "L_dis", "L_v", "L_opacity", "psnr")
 
 
@@ -81,13 +82,12 @@ def train_extractor(cfg: Config, train: Corpus, device: torch.device, log: "Log"
     generators(cfg, "extractor", -1)
     extractor = LatentExtractor(cfg).to(device)
     optimiser = torch.optim.Adam(extractor.parameters(), lr=1e-3)
-    factors, anchors = train.contrasted(), 4
+    factors = train.contrasted()
     low, chance, _ = losses.info_nce_range(cfg.n_negatives, cfg.tau)
     bar = tqdm(range(cfg.extractor_iters), f"extractor (best {low:.2f}, chance {chance:.2f})")
     for it in bar:
         rng, _ = generators(cfg, "extractor", it)
-        anchor = rng.integers(len(train), size=anchors)
-        terms = {f: extractor_loss(cfg, extractor, train, f, anchor, rng, device) for f in factors}
+        terms = extractor_loss(cfg, extractor, train, factors, rng, device)
         loss = sum(terms.values()) / len(terms)
         optimiser.zero_grad()
         loss.backward()
@@ -98,14 +98,23 @@ def train_extractor(cfg: Config, train: Corpus, device: torch.device, log: "Log"
     return extractor.eval().requires_grad_(False)
 
 
-def extractor_loss(cfg: Config, extractor: LatentExtractor, train: Corpus, factor: str, anchor: np.ndarray,
-                   rng: np.random.Generator, device: torch.device) -> Tensor:
-    """Eq. 8 for one factor: anchors (B,), a positive and N hard negatives each."""
-    drawn = [train.contrast(factor, a, cfg.n_negatives, rng) for a in anchor]
-    index = np.concatenate([anchor, [p for p, _ in drawn], np.concatenate([n for _, n in drawn])])
-    code = extractor(train.head_crops(index).to(device))[factor]
-    B = len(anchor)
-    return losses.info_nce(code[:B], code[B:2 * B], code[2 * B:].view(B, cfg.n_negatives, -1), cfg.tau)
+def extractor_loss(cfg: Config, extractor: LatentExtractor, train: Corpus, factors: list[str],
+                   rng: np.random.Generator, device: torch.device) -> dict[str, Tensor]:
+    """Eq. 8 for each factor. The extractor reads EXTRACTOR_FRAMES frames once; they are anchors, positives and negatives
+    of one another. With frames of its own for every anchor a step would cost ten times as much for the same terms."""
+    index = np.sort(rng.choice(len(train), min(EXTRACTOR_FRAMES, len(train)), replace=False))
+    codes = extractor(train.head_crops(index).to(device))
+    anchor = rng.choice(index, min(EXTRACTOR_ANCHORS, len(index)), replace=False)
+    at = lambda frames: torch.from_numpy(np.searchsorted(index, frames)).to(device)
+    terms = {}
+    for factor in factors:
+        if factor != "ex" and len(np.unique(train.label[factor][index])) == 1:
+            continue  # a rare value that this draw lacks: no negatives
+        drawn = [train.contrast(factor, a, cfg.n_negatives, rng, index) for a in anchor]
+        code = codes[factor]
+        terms[factor] = losses.info_nce(code[at(anchor)], code[at(np.array([p for p, _ in drawn]))],
+                                        code[at(np.stack([n for _, n in drawn]))], cfg.tau)
+    return terms
 
 
 @torch.no_grad()
