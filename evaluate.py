@@ -1,18 +1,32 @@
 """evaluate.py - Sec. 4.3: what the measures are, and how a run does on frames it was not trained on.
 
+    python evaluate.py runs/heads       writes evaluation.md and evaluation.csv into the run folder
+
 In: a run (animate.Run) and the held-out frames of its data. Out: rows of figures, and the frames behind them.
-train.py calls this at the end of training; the figures go into heldout.json of the run folder.
+train.py calls score_heldout at the end of training; those figures go into heldout.json of the run folder.
+The measures themselves are in measures.py; landmarks on rendered frames come from landmarker.py.
 """
 from __future__ import annotations
+
+import argparse
+import csv
+import io
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch.nn import functional as F
 
-from animate import Run, back_and_forth, lip_features, render_frames
+import landmarker
+import measures
+from animate import Run, back_and_forth, lip_features, load_run, pick_device, render_frames
 from corpus import LABELS, Corpus
 from dhnerf import CODES
+from media import replacing, run_cli
 
 NAMES = {"audio_pose": "audio and pose only (C_ex replays the training frames)",
          "audio_pose_mean": "audio and pose only (C_ex stays at its mean)",
@@ -64,13 +78,18 @@ def same_person(train: Corpus, take) -> np.ndarray:
     return np.flatnonzero(same) if same.any() else np.arange(len(train))
 
 
-def render_heldout(run: Run, train: Corpus, heldout: Corpus, number: int, expression: str, limit: int | None = None):
-    """Iterator over rendered frames (H, W, 3) uint8 of held-out take `number`, its first `limit` frames."""
+def render_heldout(run: Run, train: Corpus, heldout: Corpus, number: int, expression: str, limit: int | None = None,
+                   f_a: Float[np.ndarray, "T w d"] | None = None):
+    """Iterator over rendered frames (H, W, 3) uint8 of held-out take `number`, its first `limit` frames.
+
+    f_a (T, w, d): other sound features than the take's own.
+    """
     take, part = heldout.takes[number], slice(heldout.first[number], heldout.first[number + 1])
     index = np.arange(part.start, part.stop)[:limit]
     codes = heldout_codes(run, train, take, heldout.head_crops(index), expression)
     poses = torch.from_numpy(take.cam_to_head[heldout.row[index]])
-    return render_frames(run, codes, lip_features(run, np.array(heldout.f_a[index])), torch.from_numpy(take.K), poses,
+    f_a = np.array(heldout.f_a[index]) if f_a is None else f_a
+    return render_frames(run, codes, lip_features(run, f_a), torch.from_numpy(take.K), poses,
                          torch.from_numpy(take.background))
 
 
@@ -86,3 +105,118 @@ def score_heldout(run: Run, train: Corpus, heldout: Corpus, per_take: int = 60) 
             scores[name] += [masked_psnr(image, take.frames[row], take.masks[row]) for image, row in zip(frames, rows)]
     return {name: {"what": NAMES[name], "psnr": float(np.mean(values)), "frames": len(values)}
             for name, values in scores.items()}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The table
+
+MAX_LAG = 8  # frames, 0.27 s at 30 frames a second
+SHUFFLED = "audio_shuffled"
+ROWS = {"truth": "true frames against themselves (the landmark regressor's own error)", **NAMES,
+        SHUFFLED: "pose as in the take, sound of another sentence (lips should not fit)"}
+
+
+@dataclass
+class Sums:
+    """Figures of one row of the table, collected take by take; the table shows their means."""
+    psnr: list[float] = field(default_factory=list)     # dB inside the head's mask, a frame
+    psnr_image: list[float] = field(default_factory=list)  # dB of the whole image, a frame
+    ssim: list[float] = field(default_factory=list)     # of the whole image, a frame
+    lmd: list[float] = field(default_factory=list)      # px, a take
+    lmd_percent: list[float] = field(default_factory=list)
+    r: list[np.ndarray] = field(default_factory=list)   # (2 MAX_LAG + 1,) correlation of mouth opening, a take
+
+
+def other_sound(heldout: Corpus, number: int) -> Float[np.ndarray, "T w d"]:
+    """F_A of the next held-out take, turned round by half its length: sentences share the silence at both ends."""
+    other = (number + 1) % len(heldout.takes)
+    f_a = np.array(heldout.f_a[heldout.first[other]:heldout.first[other + 1]])
+    return np.resize(np.roll(f_a, len(f_a) // 2, axis=0), (len(heldout.rows[number]), *f_a.shape[1:]))
+
+
+def frames_of(run: Run, train: Corpus, heldout: Corpus, number: int, row: str) -> Iterable[np.ndarray]:
+    """The frames (H, W, 3) that row `row` of the table scores for held-out take `number`."""
+    take, rows = heldout.takes[number], heldout.rows[number]
+    if row == "truth":
+        return (take.frames[r] for r in rows)
+    if row == "mean_face":
+        return [mean_frame(train, same_person(train, take))] * len(rows)
+    if row == SHUFFLED:
+        return render_heldout(run, train, heldout, number, "audio_pose", f_a=other_sound(heldout, number))
+    return render_heldout(run, train, heldout, number, row)
+
+
+def add_take(sums: Sums, frames: np.ndarray, take, rows: np.ndarray, model: landmarker.Landmarker) -> None:
+    """Score frames (T, H, W, 3) against the rows (T,) of their take."""
+    for image, row in zip(frames, rows):
+        truth = np.asarray(take.frames[row])
+        sums.psnr.append(masked_psnr(image, truth, take.masks[row]))
+        sums.psnr_image.append(min(measures.psnr(image, truth), 100.0))
+        sums.ssim.append(measures.ssim(image, truth))
+    marks = landmarker.predict(model, frames)  # (T, 68, 2)
+    pixels, percent = measures.lmd(marks, take.landmarks[rows])
+    sums.lmd.append(pixels), sums.lmd_percent.append(percent)
+    opening = [measures.by_frame_id(measures.mouth_opening(m), take.frame_ids[rows])
+               for m in (marks, take.landmarks[rows])]
+    sums.r.append(measures.correlation_and_lag(*opening, min(MAX_LAG, len(opening[0]) // 3)).r)
+
+
+def table(run: Run, train: Corpus, heldout: Corpus, model: landmarker.Landmarker) -> list[dict]:
+    """One dictionary a row of ROWS: name, frames, and the means of Sums; the lag is where the takes' mean r peaks."""
+    out = []
+    for row, what in ROWS.items():
+        sums = Sums()
+        for number, take in enumerate(heldout.takes):
+            frames = np.stack(list(frames_of(run, train, heldout, number, row)))
+            add_take(sums, frames, take, heldout.rows[number], model)
+        r = np.mean(sums.r, axis=0)  # nan where a mouth does not move: the mean face
+        lag = int(np.argmax(r)) - len(r) // 2 if np.isfinite(r).all() else float("nan")
+        out.append({"row": row, "what": what, "frames": len(sums.psnr), "PSNR head (dB)": np.mean(sums.psnr),
+                    "PSNR (dB)": np.mean(sums.psnr_image), "SSIM": np.mean(sums.ssim), "LMD (px)": np.mean(sums.lmd),
+                    "LMD (% of eyes)": np.mean(sums.lmd_percent), "mouth r": r[len(r) // 2], "lag (frames)": lag})
+    return out
+
+
+def markdown(rows: list[dict], note: str) -> str:
+    """The table as Markdown, `note` below it."""
+    names = [name for name in rows[0] if name != "row"]
+    cell = lambda value: f"{value:.3f}" if isinstance(value, (float, np.floating)) else str(value)
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    lines += ["| " + " | ".join(cell(row[name]) for name in names) + " |" for row in rows]
+    return "\n".join(lines) + f"\n\n{note}\n"
+
+
+def evaluate(folder: Path, device: torch.device) -> str:
+    """Score the run in `folder` and write evaluation.md and evaluation.csv there; returns the Markdown."""
+    from train import prepare  # here: train.py imports this file for its report
+    run = load_run(folder, device)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".evaluate-") as work:
+        train, heldout = prepare(run.cfg, Path(work), device)
+        pick = lambda corpus, what: [np.asarray(getattr(t, what)[r]) for t, r in zip(corpus.takes, corpus.rows)]
+        model = landmarker.train_landmarker(pick(train, "frames"), pick(train, "landmarks"), run.cfg.seed, device=device)
+        rows = table(run, train, heldout, model)
+    note = (f"{rows[0]['frames']} held-out frames of {run.cfg.size} x {run.cfg.size} pixels, preset {run.cfg.preset}, "
+            f"{run.cfg.iters} iterations, seed {run.cfg.seed}. PSNR head is inside the mask, PSNR and SSIM are of the whole "
+            "image. LMD and mouth r (correlation of mouth opening at lag 0, mean over takes) use a landmark regressor "
+            "trained on the training frames; its own error is the first row. It draws a mouth even where a render has "
+            "none: look at preview.png too.")
+    text, buffer = markdown(rows, note), io.StringIO()
+    writer = csv.DictWriter(buffer, rows[0].keys())
+    writer.writeheader(), writer.writerows(rows)
+    for name, content in (("evaluation.md", text), ("evaluation.csv", buffer.getvalue())):
+        with replacing(folder / name) as temporary:
+            temporary.write_text(content)
+    return text
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Evaluate a run from the command line. Raises InputError for whatever the user can put right."""
+    parser = argparse.ArgumentParser(description="Score a run on held-out frames (Sec. 4.3).")
+    parser.add_argument("run", type=Path, help="run folder written by train.py")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    args = parser.parse_args(argv)
+    print(evaluate(args.run, pick_device(args.device)))
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -1,0 +1,63 @@
+"""figures.py - the README's pictures of the stand-in heads (no real people).
+
+    python figures.py        writes figures/heads.png and figures/talking.gif
+
+In: nothing but seed 0. heads.png: six subjects, four expressions, two lights. talking.gif: three of them speak one
+sentence. All are ground truth, rendered by toyset.render_truth; what a trained field makes of them is preview.png.
+"""
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import mesh
+import toyhead
+import toyset
+from media import replacing
+
+SUBJECTS, FPS = 6, 15
+POSES = ({}, {"jaw": 0.9, "brow": 0.8}, {"pucker": 0.9, "jaw": 0.3}, {"smile": 1.0, "width": 0.6, "blink": 0.6})
+
+
+def people(seed: int = 0) -> list[np.ndarray]:
+    """Identities (I,) of the default set's subjects."""
+    names = [f"toy{s + 1:02d}" for s in range(SUBJECTS)]
+    return [toyhead.random_identity(toyset._stream(seed, "shape", name)) for name in names]
+
+
+def heads_sheet(size: int = 96) -> np.ndarray:
+    """A row a subject: four expressions in one light, then in another, the head a little turned. (H, W, 3) uint8."""
+    lights = [mesh.random_light(np.random.default_rng(s)) for s in (3, 8)]
+    expression = np.array([[pose.get(name, 0.0) for name in toyhead.EXPRESSION] for pose in POSES])
+    motion = np.tile(np.eye(4), (len(POSES), 1, 1))
+    motion[:, :3, :3] = mesh.turn(np.radians([0.0, 14, -14, 8]), np.zeros(4), np.zeros(4))
+    rows = [np.concatenate([frame for light in lights
+                            for frame in toyset.render_truth(who, expression, s, light, motion, size)[0]], axis=1)
+            for s, who in enumerate(people())]
+    return np.concatenate(rows)
+
+
+def talking(subjects: tuple[int, ...] = (0, 1, 4), size: int = 96, seconds: float = 2.0) -> list[np.ndarray]:
+    """Frames (size, 3 size, 3) of some subjects who speak one sentence side by side, FPS a second."""
+    expression = toyset.recording(0, "toy01", 0, seconds)[0][::60 // FPS]  # (T, 8), the set has 60 a second
+    parts = []
+    for s in subjects:
+        motion = mesh.head_motion(len(expression), float(FPS), np.random.default_rng(s))
+        light = mesh.random_light(np.random.default_rng(3 + s))
+        parts.append(toyset.render_truth(people()[s], expression, s, light, motion, size)[0])
+    return list(np.concatenate(parts, axis=2))
+
+
+def main(folder: Path = Path("figures")) -> None:
+    """Write both pictures into `folder`."""
+    with replacing(folder / "heads.png") as temporary:
+        Image.fromarray(heads_sheet()).quantize(192).save(temporary, optimize=True)
+    frames = [Image.fromarray(frame).quantize(96, dither=Image.Dither.NONE) for frame in talking()]
+    with replacing(folder / "talking.gif") as temporary:
+        frames[0].save(temporary, save_all=True, append_images=frames[1:], duration=1000 // FPS, loop=0)
+
+
+if __name__ == "__main__":
+    main()
