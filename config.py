@@ -84,5 +84,5 @@ SMALL = replace(
     PAPER, preset="small", size=64, width=64, depth=3, plane_channels=16, width_appearance=64, d_feature=64, n_freq_x=4,
     n_freq_v=2, upsample=4, channels_2d=128, n_coarse=16, n_fine=8, d_id=16, d_ex=16, d_al=16, d_ill=16,
     audio_features="logmel", d_lip=32, crop=48, vgg="none", vgg_layers=("relu1_2", "relu2_2"), lambda_per=0.02,
-    lambda_v=0.1, pair_share=0.25, lr=1.5e-3, iters=3500, extractor_iters=400, sync_iters=500, save_every=250)
+    lambda_v=0.1, pair_share=0.25, lr=2.5e-3, iters=4200, extractor_iters=400, sync_iters=500, save_every=250)
 PRESETS = {"paper": PAPER, "small": SMALL}

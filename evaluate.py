@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch.nn import functional as F
+from tqdm import tqdm
 
 import landmarker
 import measures
@@ -164,7 +165,7 @@ def add_take(sums: Sums, frames: np.ndarray, take, rows: np.ndarray, model: land
 def table(run: Run, train: Corpus, heldout: Corpus, model: landmarker.Landmarker) -> list[dict]:
     """One dictionary a row of ROWS: name, frames, and the means of Sums; the lag is where the takes' mean r peaks."""
     out = []
-    for row, what in ROWS.items():
+    for row, what in tqdm(ROWS.items(), "scoring", unit="row"):
         sums = Sums()
         for number, take in enumerate(heldout.takes):
             frames = np.stack(list(frames_of(run, train, heldout, number, row)))

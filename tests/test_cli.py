@@ -5,12 +5,14 @@ Runs of a few iterations go through main() with a command line, in this process;
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import wave as wavefile
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -18,6 +20,7 @@ import pytest
 import torch
 
 import animate
+import evaluate
 import train
 from media import run_cli
 from voca_fixture import make_voca
@@ -314,3 +317,29 @@ def test_checkpoint_that_carries_code_is_not_run(capfd):
 def test_animate_with_an_unknown_subject_lists_the_known(run_folder, capfd):
     speech = write_wav("speech.wav", voiced(0.5))
     assert "it knows" in fail(capfd, animate, run_folder, "--audio", speech, "--subject", "nobody")
+
+
+# --------------------------------------------------------------------------------------------------- evaluate.py
+
+def test_evaluate_writes_one_table_with_its_sanity_rows(run_folder, tmp_path, monkeypatch):
+    import functools
+    folder = tmp_path / "run"
+    shutil.copytree(run_folder, folder)
+    monkeypatch.setattr(evaluate.landmarker, "train_landmarker",
+                        functools.partial(evaluate.landmarker.train_landmarker, iters=3))
+    succeed(evaluate, folder)
+    rows = {row["row"]: row for row in csv.DictReader((folder / "evaluation.csv").open())}
+    assert list(rows) == list(evaluate.ROWS) and len({row["frames"] for row in rows.values()}) == 1
+    assert float(rows["truth"]["PSNR (dB)"]) == 100 and abs(float(rows["truth"]["SSIM"]) - 1) < 1e-6
+    assert float(rows["audio_pose"]["PSNR (dB)"]) < 40, "a render of three iterations cannot be the truth"
+    assert rows["mean_face"]["lag (frames)"] == "nan", "a still mouth has no lag"
+    text = (folder / "evaluation.md").read_text()
+    assert text.count("\n| ") == len(rows) and "regressor" in text
+    assert not list(folder.glob(".evaluate-*")), "nothing is left behind"
+
+
+def test_other_sound_is_that_of_another_sentence_turned_round():
+    f_a = np.arange(14, dtype=np.float32).reshape(7, 2, 1)
+    held = SimpleNamespace(takes=[0, 1], first=np.array([0, 3, 7]), rows=[np.arange(3), np.arange(4)], f_a=f_a)
+    assert np.array_equal(evaluate.other_sound(held, 0), f_a[[5, 6, 3]]), "4 frames turned by 2, cut to 3"
+    assert np.array_equal(evaluate.other_sound(held, 1), f_a[[2, 0, 1, 2]])
