@@ -2,54 +2,26 @@
 
 In:  a folder in VOCASET's layout (real, or written by toyset.py), or a clip NAME.mp4 with NAME.landmarks.npy.
 Out: list[Take]: frames (T, H, W, 3), masks, 68 landmarks, camera (P_cam), expression (F_exp), sound, by frame id.
-VOCASET's training files hold no pictures, so its meshes are rendered here with our own colours and light.
-Next: tracking.py (cameras of clips), mesh.py (the rasteriser), audio.py (F_A from the sound).
+Next: takes.py (what a take holds), meshes.py (folders), tracking.py (cameras of clips), audio.py (F_A).
 """
 
 import hashlib
-import json
-import shutil
-import zlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
-import mesh
 import tracking
 import vocaset
 from landmarks import load_landmarks
-from media import InputError, check_audio_length, read_audio, read_frames, replacing, to_mono_16k, video_info
+from media import InputError, check_audio_length, read_audio, read_frames, video_info
+from meshes import load_meshes
+from takes import Take, cache_paths, check_disk, have, write_pair
 
-CACHE_VERSION = 2     # raise it when frames of the same source would come out differently
-MESH_FPS = 60         # VOCASET's scanner; every second frame is kept
 MAX_FPS = 35          # above this a source is halved
-EXPRESSIONS = 16      # directions of the expression basis of a mesh folder
 HELD_OUT = 1 / 11     # of a clip, at its end, as AD-NeRF splits its videos
-BACKDROP = mesh.BACKDROP
-
-
-@dataclass
-class Take:
-    """One person speaking one stretch of sound, T frames. Arrays may be memory-mapped: index them, do not copy them."""
-    name: str                                    # "subject/sentence"
-    subject: str
-    fps: float
-    frame_ids: Int[np.ndarray, " T"]             # frame id is shown at id / fps s of the sound; gaps where frames lack
-    landmarks: Float[np.ndarray, "T 68 2"]       # px of the output image, pixel centres at +0.5
-    K: Float[np.ndarray, "3 3"]                  # px of the output image
-    cam_to_head: Float[np.ndarray, "T 4 4"]      # P_cam: X_head = R X_cam + t, decimetres
-    f_exp: Float[np.ndarray, "T E"]              # F_exp
-    exp_basis: Float[np.ndarray, "E 68 3"]       # what f_exp multiplies
-    wave: Float[np.ndarray, " N"]                # mono 16 kHz
-    labels: dict[str, int]                       # "id", "albedo", "light"
-    frames: UInt8[np.ndarray, "T H W 3"]
-    masks: UInt8[np.ndarray, "T H W"]            # 255 = head (mesh) or face (clip)
-    background: UInt8[np.ndarray, "H W 3"]
-    kind: str                                    # "mesh" | "clip"
 
 
 def load(path: str | Path, size: int, cache_dir: str | Path, subjects: list[str] | int | None = None,
@@ -63,7 +35,7 @@ def load(path: str | Path, size: int, cache_dir: str | Path, subjects: list[str]
     path = Path(path)
     check_source(path)
     if path.is_dir():
-        return _load_meshes(path, size, Path(cache_dir), subjects, sentences, seed)
+        return load_meshes(path, size, Path(cache_dir), subjects, sentences, seed)
     return [_load_clip(path, size, Path(cache_dir))]
 
 
@@ -101,166 +73,6 @@ def split(takes: list[Take]) -> tuple[list[tuple[int, np.ndarray]], list[tuple[i
             train.append((i, rows[:cut]))
             held.append((i, rows[cut:]))
     return train, held
-
-
-# ---------------------------------------------------------------------------------------------- meshes
-
-@dataclass
-class _Plan:
-    """A take of meshes before it is rendered."""
-    subject: str
-    sentence: str
-    rows: np.ndarray            # (T,) into data_verts
-    ids: np.ndarray             # (T,)
-    wave: np.ndarray
-    origin: np.ndarray          # (3,) metres
-    template: np.ndarray        # (V, 3) head frame, dm
-    head_to_world: np.ndarray   # (T, 4, 4)
-    labels: dict
-
-    @property
-    def name(self) -> str:
-        return f"{self.subject}/{self.sentence}"
-
-
-def _wave_of(voca: vocaset.Voca, subject: str, sentence: str) -> np.ndarray | None:
-    """The sentence's sound at 16 kHz, None where there is none that lasts a frame."""
-    entry = voca.audio.get(subject, {}).get(sentence)
-    if not entry or len(np.asarray(entry["audio"])) < entry["sample_rate"] / MESH_FPS * 2:
-        return None
-    try:
-        return to_mono_16k(np.asarray(entry["audio"]), int(entry["sample_rate"]))
-    except ValueError as error:
-        raise InputError(f"{voca.folder / 'raw_audio_fixed.pkl'}: {subject} {sentence}: {error}; "
-                         "get the file from its publisher again") from error
-
-
-def _template(voca: vocaset.Voca, subject: str) -> np.ndarray:
-    """Neutral vertices (V, 3) of a subject, metres."""
-    template = np.asarray(voca.templates.get(subject, ()), dtype=float)
-    if template.shape != voca.verts.shape[1:]:
-        found = f"is {template.shape}, want {voca.verts.shape[1:]}" if template.size else "is missing"
-        raise InputError(f"{voca.folder / 'templates.pkl'}: the template of {subject} {found}; "
-                         "take it from the same download as data_verts.npy")
-    return template
-
-
-def _plan(voca: vocaset.Voca, look: vocaset.Look, subject: str, sentence: str, everyone: list[str],
-          seed: int) -> _Plan | None:
-    frames = {int(f): int(row) for f, row in voca.index[subject][sentence].items() if int(f) % 2 == 0}
-    wave = _wave_of(voca, subject, sentence)
-    if wave is None or not frames:
-        print(f"skipped {subject}/{sentence}: it has no {'sound' if wave is None else 'frames'}")
-        return None
-    template = _template(voca, subject)
-    origin = template[voca.marks[[0, 16]]].mean(0)
-    rng = np.random.default_rng([seed, zlib.crc32(f"{subject}/{sentence}".encode())])
-    drawn = {"albedo": int(rng.integers(len(vocaset.PALETTES if look.albedo is None else look.albedo))),
-             "light": int(rng.integers(len(look.lights)))}
-    ids = np.array(sorted(frames)) // 2
-    motion = mesh.head_motion(int(ids[-1]) + 1, MESH_FPS / 2, rng)[ids]
-    chosen = look.factors.get(subject, {}).get(sentence, drawn)
-    labels = {"id": everyone.index(subject), "albedo": int(chosen["albedo"]), "light": int(chosen["light"])}
-    return _Plan(subject, sentence, np.array([frames[f] for f in sorted(frames)]), ids, wave, origin,
-                 (template - origin) * 10, motion, labels)
-
-
-def _marks_of(voca: vocaset.Voca, plan: _Plan) -> np.ndarray:
-    """3D landmarks (T, 68, 3) of every frame, head frame, dm; row by row, so that little of the big file is read."""
-    return (np.stack([voca.verts[row, voca.marks] for row in plan.rows]).astype(float) - plan.origin) * 10
-
-
-def project(points: Float[np.ndarray, "*T P 3"], K: Float[np.ndarray, "3 3"],
-            cam_to_head: Float[np.ndarray, "*T 4 4"]) -> Float[np.ndarray, "*T P 2"]:
-    """Head-frame points (..., P, 3) to pixels (..., P, 2) of the cameras (..., 4, 4)."""
-    camera = (points - cam_to_head[..., None, :3, 3]) @ cam_to_head[..., :3, :3]  # R^T (X - t)
-    uvw = camera @ K.T
-    return uvw[..., :2] / uvw[..., 2:]
-
-
-def _render(voca: vocaset.Voca, look: vocaset.Look, plan: _Plan, size: int, frames: np.ndarray, masks: np.ndarray,
-            bar) -> None:
-    """Render the take into frames (T, H, W, 3) and masks (T, H, W), one frame in memory at a time."""
-    colors, gloss = vocaset.paint_head(plan.template, voca.marks, plan.labels["albedo"])
-    if look.albedo is not None:
-        colors, gloss = look.albedo[plan.labels["albedo"]], look.gloss
-    light = look.lights[plan.labels["light"]]
-    for t, row in enumerate(plan.rows):
-        vertices = (voca.verts[row] - plan.origin) * 10
-        frames[t], masks[t] = mesh.portrait(vertices, voca.faces, colors, gloss, light, plan.head_to_world[t], size)
-        bar.update()
-
-
-def _cached(cache_dir: Path, name: str, *key) -> tuple[Path, Path]:
-    """Where frames and masks of a take are kept: the names change with everything that they depend on."""
-    digest = hashlib.sha256(json.dumps([CACHE_VERSION, name, *key], default=str).encode()).hexdigest()[:16]
-    stem = name.replace("/", "_")
-    return cache_dir / f"{stem}-{digest}-frames.npy", cache_dir / f"{stem}-{digest}-masks.npy"
-
-
-def _check_disk(cache_dir: Path, n_frames: int, size: int) -> None:
-    try:
-        cache_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{cache_dir}: cannot be made ({error.strerror}); choose another cache folder") from error
-    need, free = n_frames * size * size * 4 / 2**20, shutil.disk_usage(cache_dir).free / 2**20
-    print(f"preparing {n_frames} frames of {size} x {size}: {need:.0f} MB in {cache_dir} ({free:.0f} MB free)")
-    if need > free * 0.95:
-        raise InputError(f"{cache_dir}: {need:.0f} MB are needed, {free:.0f} MB are free; "
-                         "free some space, choose another cache folder, fewer sentences or smaller images")
-
-
-def _write_pair(paths: tuple[Path, Path], n: int, size: int, fill) -> None:
-    """Create frames and masks files of n images, let fill(frames, masks) write them, give them their names."""
-    with replacing(paths[0]) as first, replacing(paths[1]) as second:
-        frames = np.lib.format.open_memmap(first, "w+", np.uint8, (n, size, size, 3))
-        masks = np.lib.format.open_memmap(second, "w+", np.uint8, (n, size, size))
-        fill(frames, masks)
-        frames.flush(), masks.flush()
-
-
-def _have(paths: tuple[Path, Path]) -> bool:
-    return all(path.is_file() for path in paths)
-
-
-def _load_meshes(folder, size, cache_dir, subjects, sentences, seed) -> list[Take]:
-    voca, look = vocaset.open_folder(folder), vocaset.open_look(folder, seed)
-    pairs = vocaset.choose(voca, subjects, sentences)
-    everyone = sorted({subject for subject, _ in pairs})
-    plans = [_plan(voca, look, *pair, everyone, seed) for pair in pairs]
-    plans = [plan for plan in plans if plan is not None]
-    if not plans:
-        raise InputError(f"{folder}: none of the {len(pairs)} sentences chosen has frames and sound; choose others")
-    voca.audio = {}  # several hundred MB in the real set
-    paths = [_cached(cache_dir, plan.name, voca.key, size, seed) for plan in plans]
-    todo = [i for i in range(len(plans)) if not _have(paths[i])]
-    if todo:
-        total = sum(len(plans[i].rows) for i in todo)
-        _check_disk(cache_dir, total, size)
-        with tqdm(total=total, unit="frame", desc="rendering", mininterval=0.5) as bar:
-            for i in todo:
-                _write_pair(paths[i], len(plans[i].rows), size,
-                            lambda frames, masks: _render(voca, look, plans[i], size, frames, masks, bar))
-    return _mesh_takes(voca, plans, paths, size)
-
-
-def _mesh_takes(voca: vocaset.Voca, plans: list[_Plan], paths: list[tuple[Path, Path]], size: int) -> list[Take]:
-    marks = [_marks_of(voca, plan) for plan in plans]  # each (T, 68, 3)
-    offsets = [m - plan.template[voca.marks] for m, plan in zip(marks, plans)]
-    neutral = {plan.subject: plan.template[voca.marks] for plan in plans}
-    every = max(1, sum(map(len, offsets)) // 4000)  # enough frames for a basis of 16
-    some = np.concatenate(offsets)[::every]
-    basis = tracking.pca_model(np.stack(list(neutral.values())), some, EXPRESSIONS).exp_basis
-    K, distance = mesh.default_camera(size)
-    background = np.broadcast_to(np.round(np.array(BACKDROP) * 255).astype(np.uint8), (size, size, 3)).copy()
-    takes = []
-    for plan, points, offset, pair in zip(plans, marks, offsets, paths):
-        cameras = mesh.camera_of_motion(plan.head_to_world, distance)
-        frames, masks = (np.load(path, mmap_mode="r") for path in pair)
-        takes.append(Take(plan.name, plan.subject, MESH_FPS / 2, plan.ids, project(points, K, cameras), K, cameras,
-                          tracking.expression_coefficients(basis, offset), basis, plan.wave, plan.labels,
-                          frames, masks, background, "mesh"))
-    return takes
 
 
 # ---------------------------------------------------------------------------------------------- a clip
@@ -327,10 +139,10 @@ def _load_clip(path: Path, size: int, cache_dir: Path) -> Take:
     box = crop_box(landmarks[ids], info.width, info.height)
     marks = (landmarks[ids] - box[:2]) * (size / box[2])  # (T, 68, 2)
     stat = [path.stat().st_size, path.stat().st_mtime_ns]
-    pair = _cached(cache_dir, path.stem, stat, size, box, step, hashlib.sha256(landmarks.tobytes()).hexdigest())
-    if not _have(pair):
-        _check_disk(cache_dir, len(ids), size)
-        _write_pair(pair, len(ids), size, lambda frames, masks: _cut_clip(path, ids, box, marks, frames, masks))
+    pair = cache_paths(cache_dir, path.stem, stat, size, box, step, hashlib.sha256(landmarks.tobytes()).hexdigest())
+    if not have(pair):
+        check_disk(cache_dir, len(ids), size)
+        write_pair(pair, len(ids), size, lambda frames, masks: _cut_clip(path, ids, box, marks, frames, masks))
     frames, masks = (np.load(p, mmap_mode="r") for p in pair)
     return Take(path.stem + "/all", path.stem, info.fps / step, ids // step, marks, move_camera(track.K, box, size),
                 track.cam_to_head[ids], track.f_exp[ids], track.exp_basis, wave, {"id": 0, "albedo": 0, "light": 0},

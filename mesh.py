@@ -67,25 +67,24 @@ def _project(vertices, K, cam_to_head, supersample):
     return uvw[:, :2] / np.maximum(depth, NEAR)[:, None] * supersample, depth
 
 
-def _boxes(uv, depth, faces, n):
-    """Each triangle's square box of samples, and its barycentrics there, which are linear over the image.
-
-    Returns first (2, F) the box's first column and row; size (F,), one of SIZES, or 0 where there is nothing to
-    draw; planes (F, 2, 3): b_k = planes[:, k - 1] . (column, row, 1), counted from there; outer (F,): the
-    triangle's outer side is seen.
-    """
-    corners = np.take(uv.T, faces.T, axis=1)  # (2, 3 corners, F)
-    p0, e1, e2 = corners[:, 0], corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    area2 = e1[0] * e2[1] - e1[1] * e2[0]  # twice the signed area
+def _boxes(corners, n):
+    """The square box of samples around each triangle with corners (2, 3, F): its first column and row (2, F), and
+    its size (F,), one of SIZES, or 0 where the triangle holds no sample."""
     first = np.maximum(np.ceil(corners.min(axis=1) - 0.5), 0)
     span = np.minimum(np.floor(corners.max(axis=1) - 0.5), n - 1) - first + 1
-    drawn = (np.abs(area2) > 1e-12) & (span.min(axis=0) > 0) & (depth[faces.T].min(axis=0) > NEAR)
-    size = np.where(drawn, np.minimum(SIZES[np.searchsorted(SIZES, span.max(axis=0))], n), 0)
-    first = np.minimum(first, n - size)  # boxes end inside the image
+    size = np.minimum(SIZES[np.searchsorted(SIZES, span.max(axis=0))], n) * (span.min(axis=0) > 0)
+    return np.minimum(first, n - size).astype(np.int64), size  # boxes end inside the image
+
+
+def _planes(corners, first):
+    """Barycentrics are linear over the image: b_k = planes[k - 1] . (column, row, 1), counted from the box's
+    first sample; planes (2, F, 3)."""
+    p0, e1, e2 = corners[:, 0], corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    area2 = e1[0] * e2[1] - e1[1] * e2[0]
+    slopes = np.stack([e2[1], -e2[0], -e1[1], e1[0]]) / area2  # to the right and down, of b1 and of b2
     x, y = first + 0.5 - p0
-    right1, down1, right2, down2 = np.stack([e2[1], -e2[0], -e1[1], e1[0]]) / np.where(drawn, area2, 1.0)
-    planes = np.stack([right1, down1, right1 * x + down1 * y, right2, down2, right2 * x + down2 * y])
-    return first.astype(np.int64), size, planes.T.astype(np.float32).reshape(-1, 2, 3), area2 < 0
+    return np.stack([[right, down, right * x + down * y] for right, down in (slopes[:2], slopes[2:])]
+                    ).transpose(0, 2, 1).astype(np.float32)
 
 
 @functools.lru_cache
@@ -95,24 +94,30 @@ def _cells(size):
     return np.stack([columns, rows, np.ones(size * size)]).astype(np.float32)
 
 
-def _fragments(first, size, planes, n):
+@functools.lru_cache
+def _offsets(size, n):
+    """How far (size^2,) a box's samples are from its first one in an n x n image."""
+    return (np.arange(size)[:, None] * n + np.arange(size)).ravel()
+
+
+def _fragments(corners, first, size, n):
     """All (triangle, sample) pairs where the sample's centre lies in the triangle.
 
     Returns triangle (M,), sample index (M,) into n * n, barycentrics (3, M) in the image plane. Triangles with
     boxes of one size are tried together, on all samples of the box: two matrix products a size.
     """
     found = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((3, 0), np.float32))]
-    corner = first[1] * n + first[0]
+    planes, start = _planes(corners, first), first[1] * n + first[0]
     for s in np.unique(size):
-        group = np.flatnonzero(size == s)
-        for start in range(0, len(group), max(1, CHUNK // (s * s))):
-            some = group[start:start + max(1, CHUNK // (s * s))]
-            b1, b2 = planes[some, 0] @ _cells(s), planes[some, 1] @ _cells(s)  # (f, s^2)
+        group, many = np.flatnonzero(size == s), max(1, CHUNK // (s * s))
+        for some in (group[k:k + many] for k in range(0, len(group), many)):
+            b1, b2 = np.take(planes, some, axis=1) @ _cells(s)  # (f, s^2) each
             b0 = 1 - b1 - b2
             inside = np.flatnonzero(np.minimum(np.minimum(b0, b1), b2) > -ON_EDGE)
             owner, cell = np.divmod(inside, s * s)
-            sample = corner[some][owner] + (cell // s * n + cell % s)
-            found.append((some[owner], sample, np.stack([b.ravel()[inside] for b in (b0, b1, b2)])))
+            triangle = np.take(some, owner)
+            sample = np.take(start, triangle) + np.take(_offsets(s, n), cell)
+            found.append((triangle, sample, np.stack([np.take(b, inside) for b in (b0, b1, b2)])))
     return tuple(np.concatenate(parts, axis=-1) for parts in zip(*found))
 
 
@@ -144,22 +149,27 @@ def _visible(uv, depth, faces, n):
 
     Outer sides first: most inner sides are then known to be hidden and need not be tried sample by sample.
     """
-    first, size, planes, outer = _boxes(uv, depth, faces, n)
-    inverse = (1 / np.maximum(depth, NEAR)).astype(np.float32)[faces.T]  # (3, F); 1/z is linear over the image
+    corners = np.take(uv.T, faces.T, axis=1)  # (2, 3 corners, F)
+    e1, e2 = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    area2 = e1[0] * e2[1] - e1[1] * e2[0]  # twice the signed area; y points down, so outer sides are negative
+    first, size = _boxes(corners, n)
+    inverse = np.take((1 / np.maximum(depth, NEAR)).astype(np.float32), faces.T)  # (3, F); 1/z is linear, z is not
+    drawn = (size > 0) & (inverse.max(axis=0) < 1 / NEAR) & (np.abs(area2) > 1e-12)
 
     def draw(these):
-        triangle, sample, bary = _fragments(first[:, these], size[these], planes[these], n)
-        weights = bary * inverse[:, these[triangle]]
-        return these[triangle], sample, weights, weights.sum(axis=0)
+        owner, sample, bary = _fragments(corners[:, :, these], first[:, these], size[these], n)
+        triangle = np.take(these, owner)
+        weights = bary * np.take(inverse, triangle, axis=1)
+        return triangle, sample, weights, weights.sum(axis=0)
 
-    near = draw(np.flatnonzero(outer & (size > 0)))
+    near = draw(np.flatnonzero(drawn & (area2 < 0)))
     _, best = _nearest(near[1], near[3], n)
-    rest = np.flatnonzero(~outer & (size > 0))
+    rest = np.flatnonzero(drawn & (area2 > 0))
     rest = rest[_may_show(first[:, rest], size[rest], inverse[:, rest].max(axis=0), best, n)]
     triangle, sample, weights, nearness = (np.concatenate(parts, axis=-1) for parts in zip(near, draw(rest)))
     keep, _ = _nearest(sample, nearness, n)
-    triangle = triangle[keep]
-    return triangle, sample[keep], weights[:, keep] / nearness[keep], outer[triangle]  # perspective-correct
+    triangle, weights = triangle[keep], np.take(weights, keep, axis=1) / nearness[keep]  # perspective-correct
+    return triangle, sample[keep], weights, area2[triangle] < 0
 
 
 # ---- what colour it has ------------------------------------------------------------------------------------
@@ -200,7 +210,8 @@ def render_mesh(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"
     triangle, sample, weights, outer = _visible(uv, depth, faces, n)
     shine = np.zeros(len(vertices)) if gloss is None else gloss
     attributes = np.concatenate([vertex_normals(vertices, faces), colors, shine[:, None]], axis=1, dtype=np.float32)
-    pixels = sum(w[:, None] * attributes[faces[triangle, k]] for k, w in enumerate(weights))  # (M, 7)
+    seen = np.take(faces, triangle, axis=0)  # (M, 3)
+    pixels = sum(w[:, None] * np.take(attributes, seen[:, k], axis=0) for k, w in enumerate(weights))  # (M, 7)
     outward = outer[:, None]
     normals = _unit(pixels[:, :3]) * np.where(outward, 1, -1).astype(np.float32)
     albedo = pixels[:, 3:6] * np.where(outward, 1, INSIDE_SHADE).astype(np.float32)
@@ -255,8 +266,7 @@ def rotate_light(sh: Float[np.ndarray, "9 3"], rotation: Float[np.ndarray, "3 3"
     rotation mixes the harmonics of one degree only, so least squares over the probes finds the coefficients.
     """
     directions, solve = _probes()
-    turned = solve @ (sh_basis(directions @ rotation.T.astype(np.float64)) @ sh)  # (9, 3)
-    return turned.astype(np.float32)
+    return (solve @ (sh_basis(directions @ rotation.T.astype(np.float64)) @ sh)).astype(np.float32)
 
 
 def _sway(frames, fps, rng):
@@ -317,19 +327,22 @@ def camera_of_motion(head_to_world: Float[np.ndarray, "*t 4 4"], distance: float
     return np.linalg.inv(head_to_world) @ frontal_camera(distance)
 
 
-def portrait(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"], colors: Float[np.ndarray, "V 3"],
-             gloss: Float[np.ndarray, "V"] | None, light: Float[np.ndarray, "9 3"],
-             head_to_world: Float[np.ndarray, "4 4"], size: int
-             ) -> tuple[UInt8[np.ndarray, "{size} {size} 3"], UInt8[np.ndarray, "{size} {size}"]]:
-    """One stored frame: image (size, size, 3) over BACKDROP and mask (size, size), 255 = head.
+def portraits(vertices: Float[np.ndarray, "T V 3"], head_to_world: Float[np.ndarray, "T 4 4"],
+              faces: Int[np.ndarray, "F 3"], colors: Float[np.ndarray, "V 3"], gloss: Float[np.ndarray, "V"],
+              light: Float[np.ndarray, "9 3"], size: int
+              ) -> tuple[UInt8[np.ndarray, "T {size} {size} 3"], UInt8[np.ndarray, "T {size} {size}"]]:
+    """Frames as they are stored: images (T, H, W, 3) over BACKDROP and masks (T, H, W), 255 = head.
 
-    vertices (V, 3) dm, head frame; the head stands in the room as head_to_world (4, 4) says, while camera and
-    light (9, 3) stay where they are. All frames of meshes are made here, those of data.py and those of
+    vertices (T, V, 3) dm, head frame; the head stands in the room as head_to_world (T, 4, 4) says, while camera
+    and light (9, 3) stay where they are. All frames of meshes are made here, those of meshes.py and those of
     toyset.render_truth.
     """
     K, distance = default_camera(size)
-    camera = camera_of_motion(head_to_world, distance)
-    turned = rotate_light(light, head_to_world[:3, :3])
-    image, alpha = render_mesh(vertices.astype(np.float32), faces, colors, turned, K, camera, size,
-                               np.array(BACKDROP), gloss=gloss)
-    return np.round(image * 255).astype(np.uint8), np.round(alpha * 255).astype(np.uint8)
+    images = np.empty((len(vertices), size, size, 3), np.uint8)
+    masks = np.empty(images.shape[:3], np.uint8)
+    for t, camera in enumerate(camera_of_motion(head_to_world, distance)):
+        turned = rotate_light(light, head_to_world[t, :3, :3])
+        image, alpha = render_mesh(vertices[t].astype(np.float32), faces, colors, turned, K, camera, size,
+                                   np.array(BACKDROP), gloss=gloss)
+        images[t], masks[t] = np.round(image * 255), np.round(alpha * 255)
+    return images, masks

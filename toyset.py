@@ -414,11 +414,8 @@ def render_truth(identity: Float[np.ndarray, "I"], expression: Float[np.ndarray,
     """Any combination of the factors as it would look: frames (T, H, W, 3) and masks (T, H, W), 255 = head.
 
     colors: the number of an albedo, or vertex colours (V, 3); light stands in the room. From a written set's
-    factors and data.py's head motion come data.py's frames; other factors give the truth for Sec. 4's edits.
+    factors and its takes' head motion come data.load's frames; other factors show what was never recorded.
     """
     colors = albedo(PALETTES[colors]) if isinstance(colors, int) else colors
-    frames = np.empty((len(expression), size, size, 3), np.uint8)
-    masks = np.empty(frames.shape[:3], np.uint8)
-    for t, vertices in enumerate(head_vertices(identity, expression)):
-        frames[t], masks[t] = mesh.portrait(vertices, model().faces, colors, gloss(), light, head_to_world[t], size)
-    return frames, masks
+    vertices = head_vertices(identity, expression)
+    return mesh.portraits(vertices, head_to_world, model().faces, colors, gloss(), light, size)

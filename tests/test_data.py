@@ -14,8 +14,11 @@ from scipy.spatial.transform import Rotation
 import data
 import media
 import mesh
+import meshes
+import takes as store
 import vocaset
 from media import InputError
+from takes import project
 from voca_fixture import RATE, make_voca, py2_pickle, write_ply
 
 REAL = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
@@ -304,8 +307,21 @@ def test_a_render_that_fails_leaves_no_cache(own_voca, tmp_path, monkeypatch):
     assert list((tmp_path / "c").iterdir()) == []
 
 
+def test_a_long_rendering_on_every_core_gives_the_same_frames(own_voca, tmp_path, monkeypatch):
+    alone = data.load(own_voca, 32, tmp_path / "a", sentences=1)[0]
+    monkeypatch.setattr(meshes, "POOL_FROM", 0)
+    monkeypatch.setattr(meshes, "BLOCK", 4)  # 6 frames: two processes get some
+    monkeypatch.setattr(meshes.os, "cpu_count", lambda: 2)
+    calls = []
+    monkeypatch.setattr(mesh, "render_mesh", lambda *a, **k: calls.append(1))  # here, not in the other processes
+    together = data.load(own_voca, 32, tmp_path / "b", sentences=1)[0]
+    assert not calls
+    np.testing.assert_array_equal(alone.frames, together.frames)
+    np.testing.assert_array_equal(alone.masks, together.masks)
+
+
 def test_a_small_disk_is_one_line(own_voca, tmp_path, monkeypatch):
-    monkeypatch.setattr(data.shutil, "disk_usage", lambda path: type("D", (), {"free": 1000})())
+    monkeypatch.setattr(store.shutil, "disk_usage", lambda path: type("D", (), {"free": 1000})())
     one_line(own_voca, tmp_path / "c", "needed", "free")
 
 
@@ -499,8 +515,8 @@ def test_crop_moves_camera_and_pixels_alike(box, size):
     K = np.array([[900.0, 0, 250], [0, 900, 260], [0, 0, 1]])
     camera = mesh.frontal_camera(10.0)
     points = np.random.default_rng(0).normal(size=(20, 3))
-    before = data.project(points, K, camera)
-    after = data.project(points, data.move_camera(K, box, size), camera)
+    before = project(points, K, camera)
+    after = project(points, data.move_camera(K, box, size), camera)
     np.testing.assert_allclose(after, (before - box[:2]) * size / box[2], atol=1e-9)
     # the pixels too: the centre of mass of a blurred dot, coordinates at +0.5
     y, x = np.mgrid[:512, :512] + 0.5
