@@ -12,7 +12,6 @@ import sys
 import time
 import wave as wavefile
 from pathlib import Path
-from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -22,6 +21,7 @@ import torch
 import animate
 import evaluate
 import train
+from corpus import Corpus
 from media import run_cli
 from voca_fixture import make_voca
 
@@ -340,6 +340,7 @@ def test_evaluate_writes_one_table_with_its_sanity_rows(run_folder, tmp_path, mo
 
 def test_other_sound_is_that_of_another_sentence_turned_round():
     f_a = np.arange(14, dtype=np.float32).reshape(7, 2, 1)
-    held = SimpleNamespace(takes=[0, 1], first=np.array([0, 3, 7]), rows=[np.arange(3), np.arange(4)], f_a=f_a)
+    held = Corpus.__new__(Corpus)  # only what the function reads
+    held.takes, held.first, held.rows, held.f_a = [0, 1], np.array([0, 3, 7]), [np.arange(3), np.arange(4)], f_a
     assert np.array_equal(evaluate.other_sound(held, 0), f_a[[5, 6, 3]]), "4 frames turned by 2, cut to 3"
     assert np.array_equal(evaluate.other_sound(held, 1), f_a[[2, 0, 1, 2]])
