@@ -266,7 +266,8 @@ def rotate_light(sh: Float[np.ndarray, "9 3"], rotation: Float[np.ndarray, "3 3"
     rotation mixes the harmonics of one degree only, so least squares over the probes finds the coefficients.
     """
     directions, solve = _probes()
-    return (solve @ (sh_basis(directions @ rotation.T.astype(np.float64)) @ sh)).astype(np.float32)
+    turned = solve @ (sh_basis(directions @ rotation.T.astype(np.float64)) @ sh)  # (9, 3)
+    return turned.astype(np.float32)
 
 
 def _sway(frames, fps, rng):

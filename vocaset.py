@@ -225,7 +225,7 @@ def _nested(tree, depth: int) -> bool:
 
 
 def open_folder(folder: Path) -> Voca:
-    """Everything of a VOCASET-layout folder (Sec. 4.1), vertices memory-mapped. Raises InputError on any fault of it."""
+    """Everything of a VOCASET-layout folder (Sec. 4.1), vertices memory-mapped. InputError on any fault of it."""
     verts = _open_verts(folder / "data_verts.npy")
     index, audio, templates = (safe_pickle(folder / f"{name}.pkl")
                                for name in ("subj_seq_to_idx", "raw_audio_fixed", "templates"))
@@ -338,7 +338,7 @@ class Look:
 
 
 def open_look(folder: Path, seed: int) -> Look:
-    """Albedos, gloss and lights (L, 9, 3): the folder's own files where it has them, else lights drawn from the seed."""
+    """Albedos, gloss and lights (L, 9, 3): the folder's own files where it has them, else lights from the seed."""
     rng = np.random.default_rng([seed, 1])
     try:
         read = {name: np.load(folder / f"{name}.npy", allow_pickle=False)

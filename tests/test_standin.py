@@ -3,13 +3,13 @@ import numpy as np
 import pytest
 
 import audio
-import data
 import figures
 import mesh
 import toyhead
 import toyset
 import tracking
 from media import to_mono_16k
+from takes import project
 
 SIZE, FPS = 512, 30
 
@@ -21,7 +21,7 @@ def clip(seed, noise):
     K, distance = mesh.default_camera(SIZE)
     cameras = mesh.camera_of_motion(mesh.head_motion(len(points), float(FPS), np.random.default_rng(seed)), distance)
     rng = np.random.default_rng(100 + seed)
-    return data.project(points, K, cameras) + noise * rng.normal(size=(len(points), 68, 2)), cameras, K
+    return project(points, K, cameras) + noise * rng.normal(size=(len(points), 68, 2)), cameras, K
 
 
 def errors(seed, noise):
@@ -35,7 +35,7 @@ def errors(seed, noise):
     u, _, vt = np.linalg.svd(relative.mean(0))
     rest = relative @ (u @ vt).T
     angle = np.degrees(np.arccos(np.clip((np.trace(rest, axis1=1, axis2=2) - 1) / 2, -1, 1)))
-    at = [data.project(np.zeros((len(c), 1, 3)), k, c)[:, 0] for c, k in ((cameras, K), (found.cam_to_head, found.K))]
+    at = [project(np.zeros((len(c), 1, 3)), k, c)[:, 0] for c, k in ((cameras, K), (found.cam_to_head, found.K))]
     shift = at[0] - at[1]
     height = mesh.HEAD_HEIGHT / mesh.CAMERA_DISTANCE * K[1, 1]
     return np.sqrt((angle**2).mean()), 100 * np.sqrt(((shift - shift.mean(0))**2).sum(1).mean()) / height

@@ -201,8 +201,9 @@ def test_render_truth_makes_the_frames_that_data_load_makes(folder, voca, tmp_pa
     frames, masks = toyset.render_truth(identity, expression, take.labels["albedo"], light, poses, 48)
     assert np.abs(frames.astype(int) - take.frames).max() <= 1 and np.abs(masks.astype(int) - take.masks).max() <= 1
     other = (take.labels["albedo"] + 1) % 6
-    for change in ((identity, expression, other, light, poses), (-identity, expression, take.labels["albedo"], light, poses),
-                   (identity, expression, take.labels["albedo"], light[:, ::-1] * 0.8, poses)):
+    same = take.labels["albedo"]
+    for change in ((identity, expression, other, light, poses), (-identity, expression, same, light, poses),
+                   (identity, expression, same, light[:, ::-1] * 0.8, poses)):
         assert np.abs(toyset.render_truth(*change, 48)[0].astype(int) - take.frames).max() > 30
 
 
