@@ -22,7 +22,8 @@ ARROW = "# -> "
 
 def blocks(text):
     """(line of the file, source) of each ```python block."""
-    return [(text[:m.start(1)].count("\n") + 1, m[1]) for m in re.finditer(r"^```python\n(.*?)^```$", text, re.M | re.S)]
+    found = re.finditer(r"^```python\n(.*?)^```$", text, re.M | re.S)
+    return [(text[:m.start(1)].count("\n") + 1, m[1]) for m in found]
 
 
 def same(value, written, text):
@@ -31,7 +32,9 @@ def same(value, written, text):
     if isinstance(written, (tuple, list)):
         digits = text.strip()[1:-1].rstrip(",").split(",") if written else []
         assert len(digits) == len(written), f"{text}: lists in lists are not compared"
-        return isinstance(value, (tuple, list)) and len(value) == len(written) and all(map(same, value, written, digits))
+        if not isinstance(value, (tuple, list)) or len(value) != len(written):
+            return False
+        return all(map(same, value, written, digits))
     if isinstance(written, (bool, str, type(None))) or isinstance(value, (bool, str, type(None))):
         return type(value) is type(written) and value == written
     decimals = len(text.strip().partition(".")[2])
