@@ -164,18 +164,23 @@ class LipEncoder(nn.Module):
 
 
 def draw_negatives(take: np.ndarray, time: np.ndarray, anchors: np.ndarray, n: int, rng: np.random.Generator,
-                   apart: float = 0.4) -> np.ndarray:
+                   apart: float = 0.4, person: np.ndarray | None = None) -> np.ndarray:
     """Indices (B, n) of negatives for Eq. 8: frames of another take, or of the same take at least `apart` seconds away.
 
     take (T,), time (T,) in seconds describe every frame; anchors (B,). Neighbouring frames look alike, so they would be
-    false negatives. Raises InputError when a frame has no admissible negative (sound much too short).
+    false negatives. person (T,): who speaks; negatives are then the anchor's own. Other people's would be told apart by
+    face and voice, without a look at the lips. Raises InputError when a frame has no admissible negative (sound much
+    too short).
     """
+    whose = np.zeros(len(take), np.int64) if person is None else person
+    own = {who: np.flatnonzero(whose == who) for who in np.unique(whose[anchors])}
     out = np.empty((len(anchors), n), dtype=np.int64)
     for row, a in enumerate(anchors):
-        candidates = rng.integers(len(take), size=16 * n)
-        good = candidates[(take[candidates] != take[a]) | (np.abs(time[candidates] - time[a]) >= apart)]
+        frames = own[whose[a]]
+        admissible = lambda f: f[(take[f] != take[a]) | (np.abs(time[f] - time[a]) >= apart)]
+        good = admissible(rng.choice(frames, size=16 * n))
         if len(good) == 0:
-            good = np.flatnonzero((take != take[a]) | (np.abs(time - time[a]) >= apart))
+            good = admissible(frames)
         if len(good) == 0:
             raise InputError(f"training data: too short for the sync module; no two frames lie {apart} s apart, "
                              "use a longer clip or --no-sync")

@@ -64,6 +64,9 @@ class Config:
     lr: float = 5e-4
     lr_planes: float = 5e-2
     lr_codes: float = 1e-3
+    lr_hold: float = 0.0  # share of the iterations at the full rates; then they fall to lr_final of it
+    lr_final: float = 0.1
+    beta2: float = 0.999  # Adam's memory of squared gradients
     save_every: int = 1000
 
     def code_size(self, name: str) -> int:
@@ -84,5 +87,6 @@ SMALL = replace(
     PAPER, preset="small", size=64, width=64, depth=3, plane_channels=16, width_appearance=64, d_feature=64, n_freq_x=4,
     n_freq_v=2, upsample=4, channels_2d=128, n_coarse=16, n_fine=8, d_id=16, d_ex=16, d_al=16, d_ill=16,
     audio_features="logmel", d_lip=32, crop=48, vgg="none", vgg_layers=("relu1_2", "relu2_2"), lambda_per=0.02,
-    lambda_v=0.1, pair_share=0.25, lr=2.5e-3, iters=4200, extractor_iters=400, sync_iters=500, save_every=250)
+    lambda_v=0.1, pair_share=0.25, lr=2.5e-3, lr_hold=0.75, lr_final=0.05,
+    beta2=0.99, iters=4200, extractor_iters=600, sync_iters=750, save_every=250)
 PRESETS = {"paper": PAPER, "small": SMALL}

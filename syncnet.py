@@ -200,7 +200,7 @@ def train_expert(corpus: Corpus, cfg: Config, iters: int, seed: int, device: tor
         B = 32
         for _ in trange(iters, desc="sync expert", leave=False):
             anchor = rng.integers(len(corpus), size=B)
-            negative = draw_negatives(corpus.take, corpus.time, anchor, cfg.n_negatives, rng)
+            negative = draw_negatives(corpus.take, corpus.time, anchor, cfg.n_negatives, rng, person=corpus.label["id"])
             f_lip = e_lip(degrade(corpus.mouth_crops(anchor).to(device), BLUR * cfg.crop, noise))
             f_al = e_audio(torch.from_numpy(corpus.f_a[np.concatenate([anchor, negative.ravel()])]).to(device))
             loss = losses.info_nce(f_lip, f_al[:B], f_al[B:].view(B, cfg.n_negatives, -1), cfg.tau)

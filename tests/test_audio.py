@@ -366,3 +366,18 @@ def test_eq8_rare_negatives_are_found_and_none_is_an_error():
     with pytest.raises(InputError) as error:
         audio.draw_negatives(np.zeros(9, int), np.arange(9) / 25, np.array([4]), 10, np.random.default_rng(0))
     assert "\n" not in str(error.value) and "--no-sync" in str(error.value)
+
+
+@pytest.mark.eq8
+def test_eq8_negatives_of_the_same_person_only_where_asked():
+    take = np.repeat([0, 1, 2, 3], 30)
+    person, time = np.repeat([7, 9, 7, 9], 30), np.tile(np.arange(30) / 30, 4)
+    anchors = np.arange(120)
+    drawn = audio.draw_negatives(take, time, anchors, 8, np.random.default_rng(0), person=person)
+    assert (person[drawn] == person[anchors][:, None]).all(), "another person's voice tells a negative by itself"
+    assert set(take[drawn[:30]].ravel()) == {0, 2}, "the other sentences of the person, and the far parts of this one"
+    far = np.abs(time[drawn] - time[anchors][:, None]) >= 0.4
+    assert (far | (take[drawn] != take[anchors][:, None])).all()
+    alone = np.where(take == 0, 5, person)
+    with pytest.raises(InputError):  # the only sentence of a person, 0.3 s long
+        audio.draw_negatives(take[:9], time[:9], np.array([4]), 3, np.random.default_rng(0), person=alone[:9])
