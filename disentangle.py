@@ -32,8 +32,8 @@ import measures
 from animate import Run, enlarge, lip_features, load_run, pick_device, render_frames
 from corpus import LABELS, Corpus
 from dhnerf import CODES
-from evaluate import masked_psnr
 from report import caption
+from scores import trained_landmarker
 from factors import FactorReader, World, head_poses
 from media import replacing, run_cli
 
@@ -136,7 +136,7 @@ def recombination(bench: Bench, unseen: list[dict]) -> dict[str, float]:
         for name, scene in zip(("trained", "recombined"), pair):
             frames, masks = truth(bench, scene)
             for image, frame, mask in zip(rendered(bench, scene), frames, masks):
-                out.setdefault(f"{name}, head", []).append(masked_psnr(image, frame, mask))
+                out.setdefault(f"{name}, head", []).append(measures.psnr(image, frame, mask))
                 out.setdefault(f"{name}, image", []).append(measures.psnr(image, frame))
     return {name: float(np.mean(values)) for name, values in out.items()}
 
@@ -278,12 +278,6 @@ def markdown(figures: dict, note: str) -> str:
               f"with r = {swap['r_B']:.2f}, with A's beyond what A and B share with r = {swap['r_A_given_B']:.2f} "
               f"(plain: {swap['r_A']:.2f}; A with B: {swap['r_AB']:.2f}).", "", note]
     return "\n".join(lines) + "\n"
-
-
-def trained_landmarker(train: Corpus, seed: int, device: torch.device) -> landmarker.Landmarker:
-    """The landmark regressor of the training frames, as evaluate.py uses it."""
-    pick = lambda what: [np.asarray(getattr(t, what)[r]) for t, r in zip(train.takes, train.rows)]
-    return landmarker.train_landmarker(pick("frames"), pick("landmarks"), seed, device=device)
 
 
 def open_bench(run: Run, work: Path) -> tuple[Bench, list[dict]]:

@@ -4,7 +4,7 @@
 
 In: a run (animate.Run) and the held-out frames of its data. Out: rows of figures, and the frames behind them.
 train.py calls score_heldout at the end of training; those figures go into heldout.json of the run folder.
-The measures themselves are in measures.py; landmarks on rendered frames come from landmarker.py.
+scores.py turns frames into the figures of a row.
 """
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import csv
 import io
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,26 +21,17 @@ from jaxtyping import Float, UInt8
 from torch.nn import functional as F
 from tqdm import tqdm
 
-import landmarker
 import measures
 from animate import Run, back_and_forth, lip_features, load_run, pick_device, render_frames
 from corpus import LABELS, Corpus
 from dhnerf import CODES
 from media import replacing, run_cli
+from scores import Judges, Row, make_judges
 
 NAMES = {"audio_pose": "audio and pose only (C_ex replays the training frames)",
          "audio_pose_mean": "audio and pose only (C_ex stays at its mean)",
          "extractor": "audio, pose, and C_ex read from the held-out frame by the extractor",
          "mean_face": "mean training frame (baseline)"}
-
-
-def masked_psnr(image: UInt8[np.ndarray, "H W 3"], truth: UInt8[np.ndarray, "H W 3"],
-                mask: UInt8[np.ndarray, "H W"]) -> float:
-    """Peak signal-to-noise ratio in dB, 10 log10(1 / MSE), colours in [0, 1], over pixels weighted by mask / 255."""
-    weight = mask[..., None].astype(np.float64) / 255
-    error = (image.astype(np.float64) - truth) / 255
-    mse = (weight * error**2).sum() / (3 * weight.sum())
-    return float(10 * np.log10(1 / max(mse, 1e-10)))
 
 
 def mean_frame(corpus: Corpus, index: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:
@@ -103,7 +93,7 @@ def score_heldout(run: Run, train: Corpus, heldout: Corpus, per_take: int = 60) 
         for name in NAMES:
             frames = [baseline] * len(rows) if name == "mean_face" else \
                 render_heldout(run, train, heldout, number, name, per_take)
-            scores[name] += [masked_psnr(image, take.frames[row], take.masks[row]) for image, row in zip(frames, rows)]
+            scores[name] += [measures.psnr(image, take.frames[row], take.masks[row]) for image, row in zip(frames, rows)]
     return {name: {"what": NAMES[name], "psnr": float(np.mean(values)), "frames": len(values)}
             for name, values in scores.items()}
 
@@ -111,21 +101,9 @@ def score_heldout(run: Run, train: Corpus, heldout: Corpus, per_take: int = 60) 
 # ---------------------------------------------------------------------------------------------------------------------
 # The table
 
-MAX_LAG = 8  # frames, 0.27 s at 30 frames a second
 SHUFFLED = "audio_shuffled"
 ROWS = {"truth": "true frames against themselves (the landmark regressor's own error)", **NAMES,
         SHUFFLED: "pose as in the take, sound of another sentence (lips should not fit)"}
-
-
-@dataclass
-class Sums:
-    """Figures of one row of the table, collected take by take; the table shows their means."""
-    psnr: list[float] = field(default_factory=list)     # dB inside the head's mask, a frame
-    psnr_image: list[float] = field(default_factory=list)  # dB of the whole image, a frame
-    ssim: list[float] = field(default_factory=list)     # of the whole image, a frame
-    lmd: list[float] = field(default_factory=list)      # px, a take
-    lmd_percent: list[float] = field(default_factory=list)
-    r: list[np.ndarray] = field(default_factory=list)   # (2 MAX_LAG + 1,) correlation of mouth opening, a take
 
 
 def other_sound(heldout: Corpus, number: int) -> Float[np.ndarray, "T w d"]:
@@ -147,76 +125,69 @@ def frames_of(run: Run, train: Corpus, heldout: Corpus, number: int, row: str) -
     return render_heldout(run, train, heldout, number, row)
 
 
-def add_take(sums: Sums, frames: np.ndarray, take, rows: np.ndarray, model: landmarker.Landmarker) -> None:
-    """Score frames (T, H, W, 3) against the rows (T,) of their take."""
-    for image, row in zip(frames, rows):
-        truth = np.asarray(take.frames[row])
-        sums.psnr.append(masked_psnr(image, truth, take.masks[row]))
-        sums.psnr_image.append(min(measures.psnr(image, truth), 100.0))
-        sums.ssim.append(measures.ssim(image, truth))
-    marks = landmarker.predict(model, frames)  # (T, 68, 2)
-    pixels, percent = measures.lmd(marks, take.landmarks[rows])
-    sums.lmd.append(pixels), sums.lmd_percent.append(percent)
-    opening = [measures.by_frame_id(measures.mouth_opening(m), take.frame_ids[rows])
-               for m in (marks, take.landmarks[rows])]
-    sums.r.append(measures.correlation_and_lag(*opening, min(MAX_LAG, len(opening[0]) // 3)).r)
-
-
-def table(run: Run, train: Corpus, heldout: Corpus, model: landmarker.Landmarker) -> list[dict]:
-    """One dictionary a row of ROWS: name, frames, and the means of Sums; the lag is where the takes' mean r peaks."""
+def table(run: Run, train: Corpus, heldout: Corpus, judges: Judges, names: Iterable[str] = tuple(ROWS)) -> list[dict]:
+    """One dictionary a row of ROWS that `names` lists: row, what, frames, and scores.Row's figures."""
     out = []
-    for row, what in tqdm(ROWS.items(), "scoring", unit="row"):
-        sums = Sums()
+    for name in tqdm(names, "scoring", unit="row"):
+        row = Row()
         for number, take in enumerate(heldout.takes):
-            frames = np.stack(list(frames_of(run, train, heldout, number, row)))
-            add_take(sums, frames, take, heldout.rows[number], model)
-        r = np.mean(sums.r, axis=0)  # nan where a mouth does not move: the mean face
-        lag = int(np.argmax(r)) - len(r) // 2 if np.isfinite(r).all() else float("nan")
-        out.append({"row": row, "what": what, "frames": len(sums.psnr), "PSNR head (dB)": np.mean(sums.psnr),
-                    "PSNR (dB)": np.mean(sums.psnr_image), "SSIM": np.mean(sums.ssim), "LMD (px)": np.mean(sums.lmd),
-                    "LMD (% of eyes)": np.mean(sums.lmd_percent), "mouth r": r[len(r) // 2], "lag (frames)": lag})
+            frames = np.stack(list(frames_of(run, train, heldout, number, name)))
+            f_a = np.array(heldout.f_a[heldout.first[number]:heldout.first[number + 1]])
+            row.add(judges, frames, take, heldout.rows[number], f_a)
+        out.append({"row": name, "what": ROWS[name], "frames": len(row.psnr), **row.figures()})
     return out
 
 
 def markdown(rows: list[dict], note: str) -> str:
     """The table as Markdown, `note` below it."""
     names = [name for name in rows[0] if name != "row"]
-    cell = lambda value: f"{value:.3f}" if isinstance(value, (float, np.floating)) else str(value)
+    cell = lambda value: f"{value:.3f}" if isinstance(value, float) else str(value)
     lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
     lines += ["| " + " | ".join(cell(row[name]) for name in names) + " |" for row in rows]
     return "\n".join(lines) + f"\n\n{note}\n"
 
 
-def evaluate(folder: Path, device: torch.device) -> str:
-    """Score the run in `folder` and write evaluation.md and evaluation.csv there; returns the Markdown."""
+def evaluate(folder: Path, device: torch.device, fid: str = "random", weights: Path | None = None) -> str:
+    """Score the run in `folder` and write evaluation.md and evaluation.csv there; returns the Markdown.
+
+    fid, weights: see scores.make_judges.
+    """
     from train import prepare  # here: train.py imports this file for its report
     run = load_run(folder, device)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".evaluate-") as work:
         train, heldout = prepare(run.cfg, Path(work), device)
-        pick = lambda corpus, what: [np.asarray(getattr(t, what)[r]) for t, r in zip(corpus.takes, corpus.rows)]
-        model = landmarker.train_landmarker(pick(train, "frames"), pick(train, "landmarks"), run.cfg.seed, device=device)
-        rows = table(run, train, heldout, model)
+        judges = make_judges(run.cfg, train, heldout, Path(work), device, fid, weights)
+        rows = table(run, train, heldout, judges)
     note = (f"{rows[0]['frames']} held-out frames of {run.cfg.size} x {run.cfg.size} pixels, preset {run.cfg.preset}, "
-            f"{run.cfg.iters} iterations, seed {run.cfg.seed}. PSNR head is inside the mask, PSNR and SSIM are of the whole "
-            "image. LMD and mouth r (correlation of mouth opening at lag 0, mean over takes) use a landmark regressor "
-            "trained on the training frames; its own error is the first row. It draws a mouth even where a render has "
-            "none: look at preview.png too.")
-    text, buffer = markdown(rows, note), io.StringIO()
+            f"{run.cfg.iters} iterations, seed {run.cfg.seed}. PSNR head is inside the mask, PSNR and SSIM are of the "
+            "whole image. LMD and mouth r (correlation of mouth opening at lag 0, mean over takes) use a landmark "
+            "regressor trained on the training frames; its own error is the first row. It draws a mouth even where a "
+            f"render has none: look at preview.png too. {judges.note()}")
+    write_table(folder, "evaluation", rows, markdown(rows, note))
+    return markdown(rows, note)
+
+
+def write_table(folder: Path, name: str, rows: list[dict], text: str) -> None:
+    """NAME.csv with the rows and NAME.md with the text, in `folder`."""
+    buffer = io.StringIO()
     writer = csv.DictWriter(buffer, rows[0].keys())
     writer.writeheader(), writer.writerows(rows)
-    for name, content in (("evaluation.md", text), ("evaluation.csv", buffer.getvalue())):
-        with replacing(folder / name) as temporary:
+    for path, content in ((folder / f"{name}.md", text), (folder / f"{name}.csv", buffer.getvalue())):
+        with replacing(path) as temporary:
             temporary.write_text(content)
-    return text
 
 
 def main(argv: list[str] | None = None) -> None:
     """Evaluate a run from the command line. Raises InputError for whatever the user can put right."""
     parser = argparse.ArgumentParser(description="Score a run on held-out frames (Sec. 4.3).")
     parser.add_argument("run", type=Path, help="run folder written by train.py")
+    parser.add_argument("--fid-features", default="random", metavar="FILE",
+                        help="Inception's TorchScript file for FID (default: random, comparable with nothing published)")
+    parser.add_argument("--syncnet", type=Path, metavar="FILE",
+                        help="SyncNet's published weights (default: an expert trained on the spot stands in)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     args = parser.parse_args(argv)
-    print(evaluate(args.run, pick_device(args.device)))
+    print(evaluate(args.run, pick_device(args.device), args.fid_features, args.syncnet))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm, trange
+from tqdm import trange
 
 import mesh
 import toyset
@@ -142,8 +142,9 @@ def views(frames: UInt8[np.ndarray, "T H W 3"], poses: Float[np.ndarray, "T 4 4"
     cameras = mesh.camera_of_motion(poses, distance)
     images = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
     cuts = [cut(images, whole_square(len(images), size, size), VIEW)]
+    points = project(np.broadcast_to(mean, (len(images), *mean.shape)), K, cameras)
+    points = torch.from_numpy(points).float()  # (T, 68, 2)
     for marks in (slice(17, 48), slice(48, 68)):  # brows, nose and eyes; mouth
-        points = torch.from_numpy(project(mean, K, cameras)).float()  # (T, 68, 2)
         square = mouth_square(points)  # as wide as the outer eye corners are apart, upright with the eyes
         square[:, :2] = points[:, marks].mean(1)
         square[:, 2] *= 1.3

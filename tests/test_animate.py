@@ -46,19 +46,6 @@ def test_turning_by_nothing_changes_nothing_and_turning_keeps_the_distance():
     np.testing.assert_allclose(turned[:, :3, :3] @ turned[:, :3, :3].transpose(0, 2, 1), np.tile(np.eye(3), (5, 1, 1)), atol=1e-12)
 
 
-def test_masked_psnr_by_hand_and_against_opencv():
-    rng = np.random.default_rng(1)
-    truth = rng.integers(0, 256, (8, 8, 3)).astype(np.uint8)
-    image = rng.integers(0, 256, (8, 8, 3)).astype(np.uint8)
-    whole = np.full((8, 8), 255, np.uint8)
-    assert evaluate.masked_psnr(image, truth, whole) == pytest.approx(cv2.PSNR(image, truth), abs=1e-4)
-    mask = whole.copy()
-    mask[:, 4:] = 0  # the right half does not count
-    image[:, 4:] = 255 - truth[:, 4:]
-    image[:, :4] = np.where(truth[:, :4] < 128, truth[:, :4] + 51, truth[:, :4] - 51)  # 51 / 255 = 0.2 off everywhere
-    assert evaluate.masked_psnr(image, truth, mask) == pytest.approx(10 * math.log10(1 / 0.04), abs=1e-9)
-
-
 def test_preview_sound_starts_with_its_frames_and_is_padded_at_the_end():
     wave = np.arange(16000, dtype=np.float32) / 16000
     cut = report.sound_of(wave, 10, 5, 25.0)  # frames 10 .. 14 are shown from 0.4 s to 0.6 s

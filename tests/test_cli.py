@@ -3,6 +3,7 @@
 Runs of a few iterations go through main() with a command line, in this process; the killed run is a process of its own.
 """
 import csv
+import functools
 import json
 import os
 import shutil
@@ -14,12 +15,17 @@ import wave as wavefile
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 import torch
 
 import animate
+import disentangle
 import evaluate
+import factors
+import scores
+import toyset
 import train
 from corpus import Corpus
 from media import run_cli
@@ -321,21 +327,62 @@ def test_animate_with_an_unknown_subject_lists_the_known(run_folder, capfd):
 
 # --------------------------------------------------------------------------------------------------- evaluate.py
 
-def test_evaluate_writes_one_table_with_its_sanity_rows(run_folder, tmp_path, monkeypatch):
-    import functools
+@pytest.fixture(scope="session")
+def toy_run(tmp_path_factory):
+    """A short run on a small set of stand-in heads."""
+    folder = tmp_path_factory.mktemp("toy")
+    toyset.write_toyset(folder / "heads", subjects=2, sentences=3, seconds=1.2)
+    succeed(train, "--data", folder / "heads", "--out", folder / "run", *QUICK)
+    return folder / "run"
+
+
+@pytest.fixture
+def quick_judges(monkeypatch):
+    """Networks of a few steps: what they say is worth nothing, but it is said."""
+    for module, name, short in ((scores.landmarker, "train_landmarker", {"iters": 3}), (scores, "EXPERT_ITERS", 3),
+                                (factors, "train_reader", {"n": 40, "iterations": 3})):
+        old = getattr(module, name)
+        monkeypatch.setattr(module, name, functools.partial(old, **short) if callable(old) else short)
+
+
+def test_evaluate_writes_one_table_with_its_sanity_rows(run_folder, tmp_path, quick_judges):
     folder = tmp_path / "run"
     shutil.copytree(run_folder, folder)
-    monkeypatch.setattr(evaluate.landmarker, "train_landmarker",
-                        functools.partial(evaluate.landmarker.train_landmarker, iters=3))
     succeed(evaluate, folder)
     rows = {row["row"]: row for row in csv.DictReader((folder / "evaluation.csv").open())}
     assert list(rows) == list(evaluate.ROWS) and len({row["frames"] for row in rows.values()}) == 1
-    assert float(rows["truth"]["PSNR (dB)"]) == 100 and abs(float(rows["truth"]["SSIM"]) - 1) < 1e-6
+    truth = {name: float(value) for name, value in rows["truth"].items() if name not in ("row", "what")}
+    assert truth["PSNR (dB)"] == np.inf and abs(truth["SSIM"] - 1) < 1e-6 and abs(truth["FID"]) < 1e-6
     assert float(rows["audio_pose"]["PSNR (dB)"]) < 40, "a render of three iterations cannot be the truth"
+    assert float(rows["audio_pose"]["FID"]) > 1e-3
     assert rows["mean_face"]["lag (frames)"] == "nan", "a still mouth has no lag"
     text = (folder / "evaluation.md").read_text()
     assert text.count("\n| ") == len(rows) and "regressor" in text
+    assert "random features" in text and "expert trained on the training frames" in text, "which networks looked"
     assert not list(folder.glob(".evaluate-*")), "nothing is left behind"
+
+
+def test_evaluate_with_a_wrong_weights_file_is_one_line(run_folder, capfd):
+    assert "nowhere.pt" in fail(capfd, evaluate, run_folder, "--fid-features", "nowhere.pt")
+    assert "syncnet_v2.model" in fail(capfd, evaluate, run_folder, "--syncnet", "nowhere.model")
+    assert not (run_folder / "evaluation.md").exists()
+
+
+def test_disentangle_reports_every_figure_once(toy_run, quick_judges):
+    succeed(disentangle, toy_run)
+    figures = dict(list(csv.reader((toy_run / "disentangle.csv").open()))[1:])
+    assert all(f"leakage: {a} -> {b}" in figures for a in disentangle.MOVED for b in disentangle.MOVED)
+    for a in disentangle.MOVED:
+        assert float(figures[f"leakage_truth: {a} -> {a}"]) == pytest.approx(1)
+    text = (toy_run / "disentangle.md").read_text()
+    assert f"{float(figures['recombination: recombined, head (PSNR, dB)']):.2f}" in text
+    assert f"r = {float(figures['audio swap: r_B']):.2f}" in text
+    picture = cv2.imread(str(toy_run / "swaps.png"))
+    assert picture.shape == (2 * 2 * 150, 7 * 128, 3), "two people, truth and render, seven columns"
+
+
+def test_disentangle_needs_known_factors(run_folder, capfd):
+    assert "stand-in heads only" in fail(capfd, disentangle, run_folder)
 
 
 def test_other_sound_is_that_of_another_sentence_turned_round():

@@ -1,0 +1,199 @@
+"""test_disentangle.py - the three measures of disentangle.py, on models whose faults are known in advance.
+
+A model is played by a function that answers a scene; what the measures say of it follows by hand.
+"""
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+import data
+import disentangle as D
+import factors
+import landmarker
+import measures
+import toyset
+import train
+from animate import Run
+from config import SMALL
+from corpus import Corpus
+from dhnerf import DHNeRF, LatentCodes, LatentExtractor
+
+CFG = dataclasses.replace(SMALL, size=32, n_coarse=4, n_fine=2, sync=True)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    """An untrained run on three people with three sentences each."""
+    folder = tmp_path_factory.mktemp("heads")
+    toyset.write_toyset(folder / "set", subjects=3, sentences=3, seconds=0.8)
+    cfg = dataclasses.replace(CFG, data=str(folder / "set"))
+    corpora = train.prepare(cfg, folder, torch.device("cpu"))
+    world = factors.open_world(folder / "set", corpora[0].takes + corpora[1].takes, cfg.size)
+    torch.manual_seed(0)
+    references = {name: torch.nn.functional.normalize(torch.randn(n, cfg.code_size(name)), dim=-1) for name, n in
+                  (("id", 3), ("ex", len(corpora[0])), *((f, len(corpora[0].names[f])) for f in ("al", "ill")))}
+    e_audio = train.AudioEncoder(corpora[0].f_a.shape[-1], cfg.audio_window, cfg.d_lip).eval()
+    run = Run(cfg, DHNeRF(cfg).eval(), LatentCodes(references), LatentExtractor(cfg), e_audio, [], torch.zeros(0),
+              torch.device("cpu"))
+    return D.Bench(run, *corpora, world)
+
+
+def test_truth_of_a_scene_is_what_the_loader_shows(bench):
+    index = np.arange(bench.train.first[2], bench.train.first[2] + 3)
+    frames, masks = D.truth(bench, D.scene_of(bench, index))
+    take = bench.train.takes[2]
+    assert np.abs(frames.astype(int) - take.frames[:3]).max() <= 1 and np.abs(masks.astype(int) - take.masks[:3]).max() <= 1
+
+
+def test_render_of_a_scene_uses_each_input_from_its_own_place(bench):
+    train_, run = bench.train, bench.run
+    a, b, c = train_.first[0] + 1, train_.first[2] + 4, train_.first[4] + 2
+    scene = D.scene_of(bench, np.array([a])).but(al=1, ex=np.array([b]), lips=np.array([c]))
+    codes = {"id": train_.label["id"][a], "ex": b, "al": 1, "ill": train_.label["ill"][a]}
+    codes = {name: run.codes.tables[name].weight[int(row)][None] for name, row in codes.items()}
+    take = train_.takes[0]
+    with torch.no_grad():
+        f_lip = run.e_audio(torch.from_numpy(np.array(train_.f_a[[c]])))
+        put = lambda x: torch.from_numpy(np.asarray(x)).float()[None]
+        out = run.model(codes, f_lip, put(take.K), put(take.cam_to_head[1]), put(take.background).permute(0, 3, 1, 2) / 255)
+    want = (out["image"][0].clamp(0, 1) * 255).permute(1, 2, 0).numpy()
+    assert np.abs(D.rendered(bench, scene)[0] - want).max() <= 1
+
+
+def test_recombinations_were_never_trained_and_borrow_from_another_person(bench):
+    seen = {tuple(int(bench.train.names[f][bench.train.label[f][i]]) for f in ("id", "al", "ill"))
+            for i in range(len(bench.train))}
+    unseen = [{**one, "identity": bench.world.names[one["identity"]]} for one in toyset.design(3, 3, 0)[1]]
+    pairs = list(D.recombinations(bench, unseen))
+    assert len(pairs) == len(unseen) > 0
+    for one, (scene, new) in zip(unseen, pairs):
+        triple = tuple(int(bench.train.names[f][getattr(new, f)]) for f in ("id", "al", "ill"))
+        assert triple == (bench.world.names.index(one["identity"]), one["albedo"], one["light"]) and triple not in seen
+        assert scene.id != new.id and np.array_equal(scene.ex, new.ex) and np.array_equal(scene.lips, new.lips)
+
+
+def test_recombination_scores_a_perfect_model_and_one_that_keeps_the_old_light(bench, monkeypatch):
+    unseen = [{**one, "identity": bench.world.names[one["identity"]]} for one in toyset.design(3, 3, 0)[1]][:3]
+    monkeypatch.setattr(D, "rendered", lambda bench, scene: D.truth(bench, scene)[0])
+    assert set(D.recombination(bench, unseen).values()) == {np.inf}
+    monkeypatch.setattr(D, "rendered", lambda bench, scene: D.truth(bench, scene.but(ill=0))[0])
+    worse = D.recombination(bench, [one for one in unseen if one["light"] != 0])
+    assert worse["recombined, head"] < 40
+
+
+def readings(bench, scene, leak=None):
+    """What an exact reader says of a scene, (T, D); leak (from, to, share) spoils it."""
+    names = bench.train.names
+    weights = bench.world.pick(*(int(names[f][getattr(scene, f)]) for f in ("id", "al", "ill")))
+    expression = factors.with_mouth_of(D.true_expression(bench, scene.ex), D.true_expression(bench, scene.lips))
+    said = np.stack([factors.target(bench.world, weights, e) for e in expression])
+    if leak:
+        source, to, share = leak
+        groups = bench.world.groups
+        said[:, groups[to]] += share * (said[:, groups[source]] @ np.arange(groups[source].stop - groups[source].start))[:, None]
+    return said
+
+
+def test_leakage_of_a_perfect_model_is_the_identity(bench, monkeypatch):
+    monkeypatch.setattr(D, "rendered", lambda bench, scene: readings(bench, scene))
+    monkeypatch.setattr(D, "truth", lambda bench, scene: (readings(bench, scene), None))
+    monkeypatch.setattr(factors, "read", lambda reader, frames, pose: frames)
+    render, true = D.leakage(bench, factors.FactorReader(24), 0)
+    np.testing.assert_allclose(render, np.eye(5), atol=1e-12)
+    np.testing.assert_allclose(true, np.eye(5), atol=1e-12)
+    assert D.worst_leak(render) < 1e-12
+
+
+def test_leakage_names_the_code_that_leaks_and_where_to(bench, monkeypatch):
+    monkeypatch.setattr(D, "rendered", lambda bench, scene: readings(bench, scene, ("al", "ill", 0.5)))
+    monkeypatch.setattr(D, "truth", lambda bench, scene: (readings(bench, scene), None))
+    monkeypatch.setattr(factors, "read", lambda reader, frames, pose: frames)
+    render, _ = D.leakage(bench, factors.FactorReader(24), 0)
+    off = render - np.diag(render.diagonal())
+    np.testing.assert_allclose(render.diagonal(), 1, atol=1e-12)
+    row, column = np.unravel_index(off.argmax(), off.shape)
+    assert (D.MOVED[row], D.MOVED[column]) == ("al", "ill") and D.worst_leak(render) == pytest.approx(off.max())
+    off[row, column] = 0
+    assert off.max() < 1e-12, "nothing else leaks"
+
+
+def test_worst_leak_is_relative_to_its_row():
+    matrix = np.eye(5)
+    matrix[1] = [0.04, 0.2, 0.0, 0.05, 0.0]
+    matrix[3, 0] = 0.2
+    assert D.worst_leak(matrix) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("mouth, sign", [("B", 1), ("A", 0)])
+def test_audio_swap_tells_whose_mouth_it_is(bench, monkeypatch, mouth, sign):
+    """A model that moves the lips as sentence A (codes and pose) or as B (sound) does."""
+    rng, calls = np.random.default_rng(0), []
+
+    def predict(model, frames):
+        person = bench.world.names[len(calls)]
+        calls.append(person)
+        corpus = bench.heldout if mouth == "B" else bench.train
+        number = bench.take_of(person, corpus)
+        marks = corpus.takes[number].landmarks[corpus.rows[number][:len(frames)]]
+        return marks + 0.02 * rng.normal(size=marks.shape)
+
+    monkeypatch.setattr(landmarker, "predict", predict)
+    monkeypatch.setattr(D, "rendered", lambda bench, scene, f_a: np.zeros((len(f_a), 4, 4, 3), np.uint8))
+    figures = D.audio_swap(bench, landmarker.Landmarker(torch.zeros(68, 2), torch.zeros(20, 2)))
+    assert calls == bench.world.names
+    if sign:
+        assert figures["r_B"] > 0.95 and abs(figures["r_A_given_B"]) < 0.2
+    else:
+        assert figures["r_A_given_B"] > 0.95 and figures["r_B"] == pytest.approx(figures["r_AB"], abs=0.05)
+
+
+# ---------------------------------------------------------------------------------------------------- factors.py
+
+def test_with_mouth_of_takes_the_upper_face_of_one_and_the_mouth_of_the_other():
+    upper, mouth = np.full((2, 8), 1.0), np.full((2, 8), 2.0)
+    mixed = factors.with_mouth_of(upper, mouth)[0]
+    assert dict(zip(toyset.EXPRESSION, mixed)) == {name: 1.0 if name in factors.UPPER else 2.0 for name in toyset.EXPRESSION}
+    assert mouth[0, -1] == 2.0, "the input is left alone"
+
+
+def test_the_eye_and_mouth_views_follow_the_head(bench):
+    """A white square painted at the projected mouth is in the middle of the third view, at every pose."""
+    poses = factors.head_poses(bench.train.takes[0], 64)[[0, 8, 16]]
+    K, distance = factors.mesh.default_camera(64)
+    mouth = toyset.landmark_model().mean[48:68].mean(0)
+    frames = np.zeros((3, 64, 64, 3), np.uint8)
+    for frame, pose in zip(frames, poses):
+        camera = np.diag([1.0, -1, -1, 1])  # camera to world: in front, looking back
+        camera[2, 3] = distance
+        at = np.linalg.inv(camera) @ pose @ np.append(mouth, 1)  # in the camera
+        u, v = (K @ at[:3])[:2] / at[2]
+        frame[int(v) - 1:int(v) + 2, int(u) - 1:int(u) + 2] = 255
+    seen = factors.views(frames, poses)[:, 6]  # (3, v, v)
+    line = torch.arange(factors.VIEW) + 0.5
+    for view in seen:
+        centre = (view.sum(0) @ line / view.sum(), view.sum(1) @ line / view.sum())
+        assert abs(centre[0] - factors.VIEW / 2) < 2.5 and abs(centre[1] - factors.VIEW / 2) < 2.5
+
+
+def test_drawn_pictures_show_their_targets(bench):
+    rng = np.random.default_rng(3)
+    frames, poses, targets = factors.draw(bench.world, bench.train.takes, 12, rng)
+    groups = bench.world.groups
+    for name in ("id", "al", "ill"):
+        np.testing.assert_allclose(targets[:, groups[name]].sum(1), 1)
+    whole = (targets[:, groups["id"]].max(1) > 0.999) & (targets[:, groups["al"]].max(1) > 0.999) \
+        & (targets[:, groups["ill"]].max(1) > 0.999)
+    assert 0 < whole.sum() < 12, "some pure, some blended"
+    assert len({t.tobytes() for t in targets}) == 12 and len({f.tobytes() for f in frames}) == 12
+
+
+def test_the_reader_learns_to_tell_albedo_and_light(bench):
+    reader = factors.train_reader(bench.world, bench.train.takes, 0, n=250, iterations=60)
+    frames, poses, targets = factors.draw(bench.world, bench.train.takes, 40, np.random.default_rng(77))
+    said = factors.read(reader, frames, poses)
+    for name in ("al", "ill"):
+        part = bench.world.groups[name]
+        error = ((said - targets)[:, part] ** 2).sum() / ((targets[:, part] - targets[:, part].mean(0)) ** 2).sum()
+        assert error < 0.7, f"{name}: {error:.2f} of the variance is left"
