@@ -60,6 +60,7 @@ class Config:
     extractor_iters: int = 5000
     sync_iters: int = 5000
     pairs: int = 1  # frame pairs a step: Eq. 7 needs two frames
+    patch: int = 0  # feature pixels a side that a step renders of each frame; 0: the whole frame
     pair_share: float = 1.0  # steps of consecutive frames; the others see two unrelated frames, and learn more
     lr: float = 5e-4
     lr_planes: float = 5e-2
@@ -85,8 +86,8 @@ class Config:
 PAPER = Config()
 SMALL = replace(
     PAPER, preset="small", size=64, width=64, depth=3, plane_channels=16, width_appearance=64, d_feature=64, n_freq_x=4,
-    n_freq_v=2, upsample=4, channels_2d=128, n_coarse=16, n_fine=8, d_id=16, d_ex=16, d_al=16, d_ill=16,
+    n_freq_v=2, upsample=4, channels_2d=128, n_coarse=12, n_fine=6, d_id=16, d_ex=16, d_al=16, d_ill=16,
     audio_features="logmel", d_lip=32, crop=48, vgg="none", vgg_layers=("relu1_2", "relu2_2"), lambda_per=0.02,
-    lambda_v=0.1, pair_share=0.25, lr=2.5e-3, lr_hold=0.75, lr_final=0.05,
+    lambda_v=0.1, pairs=4, patch=8, pair_share=0.25, lr=2.5e-3, lr_hold=0.75, lr_final=0.05,
     beta2=0.99, iters=4200, extractor_iters=600, sync_iters=750, save_every=250)
 PRESETS = {"paper": PAPER, "small": SMALL}

@@ -20,6 +20,7 @@ from data import MOUTH_TOP, Take, mouth_crop, stable_crop
 FACTORS = ("id", "ex", "al", "ill")
 APART = 0.4  # seconds: frames nearer in time than this show nearly the same mouth
 LABELS = {"id": "id", "al": "albedo", "ill": "light"}  # factor -> key of Take.labels
+FACE = slice(17, 68)  # landmarks of brows, nose, eyes and mouth
 UPPER_FACE = slice(17, 48)  # brows, nose, eyes: what "expression" means here, as the lips belong to F_lip
 
 
@@ -93,6 +94,22 @@ class Corpus:
             "known": torch.maximum(mask, whole), "background": to_image(np.stack([t.background for t in takes])),
             "K": torch.from_numpy(np.stack([t.K for t in takes])).float(),
             "cam_to_head": torch.from_numpy(np.stack([t.cam_to_head[r] for t, r in zip(takes, rows)])).float()}
+
+    def patch_corners(self, index: np.ndarray, side: int, step: int, rng: np.random.Generator) -> Tensor:
+        """Where to cut a patch out of each frame: (B, 2) row and column, in feature pixels of `step` image pixels.
+
+        Half of the patches of `side` feature pixels lie about a landmark of brows, nose, eyes or mouth, the others
+        anywhere: what moves is small, and an even draw would mostly show cheeks, hair and background.
+        """
+        corners = []
+        for take, row in zip(self.take[index], self.row[index]):
+            take = self.takes[take]
+            height = take.frames.shape[1]
+            about = take.landmarks[row, rng.integers(FACE.start, FACE.stop)] if rng.random() < 0.5 else \
+                rng.uniform(0, height, 2)
+            corner = about[::-1] / step - side / 2 + rng.uniform(-1.5, 1.5, 2)
+            corners.append(np.clip(corner.round(), 0, height // step - side))
+        return torch.from_numpy(np.stack(corners)).long()
 
     # -----------------------------------------------------------------------------------------------------------------
     # Contrast (Sec. 3.3): positives share the factor and little else, hard negatives share everything but the factor

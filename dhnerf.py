@@ -13,12 +13,12 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from config import Config
-from render import pixel_rays, render_rays
+from render import patches, pixel_rays, render_rays
 
 CODES = ("id", "ex", "al", "ill")  # the order of C in the paper
 PIXEL_CHANNELS = 16  # of the 2D renderer at full resolution
@@ -179,16 +179,23 @@ class DHNeRF(nn.Module):
 
     def forward(self, codes: dict[str, Tensor], f_lip: Float[Tensor, "B d"] | None, K: Float[Tensor, "B 3 3"],
                 cam_to_head: Float[Tensor, "B 4 4"], background: Float[Tensor, "B 3 H W"],
-                generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """Render B frames.
+                generator: torch.Generator | None = None, corner: Int[Tensor, "B 2"] | None = None
+                ) -> dict[str, Tensor]:
+        """Render B frames, or of each only the patch of cfg.patch x cfg.patch feature pixels that begins at `corner`.
 
         codes: {"id", "ex", "al", "ill"} -> (B, d), unit length. f_lip (B, d_lip), or None where the sync module is off.
+        corner: row and column in the feature map; the background is then that of the patch.
         Returns "image" (B, 3, H, W) over the background, "opacity" (B, 1, H, W), "M" (B, d_feature, h, w), and
         "opacity_field" (B, 1, h, w), the field's own before the 2D renderer refines it.
         """
         cfg = self.cfg
         grid = cfg.size // cfg.upsample
         origins, directions = pixel_rays(K, cam_to_head, cfg.size, cfg.upsample)
+        if corner is not None:
+            as_image = lambda rays: rays.transpose(1, 2).unflatten(2, (grid, grid))  # (B, 3, h, w)
+            origins, directions = (patches(as_image(rays), corner, cfg.patch).flatten(2).transpose(1, 2)
+                                   for rays in (origins, directions))
+            grid = cfg.patch
         condition = self.field.condition(codes, f_lip)
         h, opacity, _ = render_rays(self.field, condition, origins, directions, cfg.radius, cfg.n_coarse, cfg.n_fine,
                                     generator)

@@ -1,6 +1,7 @@
 """evaluate.py - Sec. 4.3: what the measures are, and how a run does on frames it was not trained on.
 
     python evaluate.py runs/heads       writes evaluation.md and evaluation.csv into the run folder
+    python evaluate.py --table2         trains and scores the rows of Table 2: see table2.py
 
 In: a run (animate.Run) and the held-out frames of its data. Out: rows of figures, and the frames behind them.
 train.py calls score_heldout at the end of training; those figures go into heldout.json of the run folder.
@@ -13,6 +14,7 @@ import csv
 import io
 import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +26,10 @@ from tqdm import tqdm
 import measures
 import syncnet
 from animate import Run, back_and_forth, lip_features, load_run, pick_device, render_frames
+from config import PRESETS
 from corpus import LABELS, Corpus
 from dhnerf import CODES
-from media import replacing, run_cli
+from media import InputError, replacing, run_cli
 from scores import Judges, Row, make_judges
 
 NAMES = {"audio_pose": "audio and pose only (C_ex replays the training frames)",
@@ -183,17 +186,40 @@ def write_table(folder: Path, name: str, rows: list[dict], text: str) -> None:
             temporary.write_text(content)
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Evaluate a run from the command line. Raises InputError for whatever the user can put right."""
-    parser = argparse.ArgumentParser(description="Score a run on held-out frames (Sec. 4.3).")
-    parser.add_argument("run", type=Path, help="run folder written by train.py")
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """The command line: a run to score, or --table2 and what belongs to it."""
+    parser = argparse.ArgumentParser(description="Score a run on held-out frames (Sec. 4.3), or make Table 2 (Sec. 4.6).")
+    parser.add_argument("run", type=Path, nargs="?", help="run folder written by train.py")
     parser.add_argument("--fid-features", default="random", metavar="FILE",
                         help="Inception's TorchScript file for FID (default: random, comparable with nothing published)")
     parser.add_argument("--syncnet", type=Path, metavar="FILE",
                         help="SyncNet's published weights (default: an expert trained on the spot stands in)")
+    parser.add_argument("--table2", action="store_true", help="train and score the rows of Table 2 on stand-in heads")
+    parser.add_argument("--out", type=Path, default=Path("runs/table2"), help="with --table2: where its runs go")
+    parser.add_argument("--seeds", default="0,1,2", help="with --table2: comma separated (default: 0,1,2)")
+    parser.add_argument("--iters", type=int, help="with --table2: iterations of the field stage")
+    parser.add_argument("--preset", choices=PRESETS, default="small", help="with --table2 (default: small)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     args = parser.parse_args(argv)
-    print(evaluate(args.run, pick_device(args.device), args.fid_features, args.syncnet))
+    if args.table2 == (args.run is not None):
+        parser.error("give a run folder, or --table2 without one")
+    return args
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Evaluate from the command line. Raises InputError for whatever the user can put right."""
+    args = parse(argv)
+    device = pick_device(args.device)
+    if not args.table2:
+        print(evaluate(args.run, device, args.fid_features, args.syncnet))
+        return
+    import table2  # here: it builds on this file
+    seeds = args.seeds.split(",")
+    if not all(seed.strip().isdigit() for seed in seeds):
+        raise InputError(f"--seeds {args.seeds}: want whole numbers from 0 on, such as 0,1,2")
+    cfg = PRESETS[args.preset]
+    cfg = cfg if args.iters is None else replace(cfg, iters=args.iters)
+    print(table2.table2(cfg, [int(seed) for seed in seeds], args.out, device))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ camera moves, so P_cam enters here, through the rays. Lengths are in decimetres.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 
@@ -28,6 +28,12 @@ def pixel_rays(K: Float[Tensor, "B 3 3"], cam_to_head: Float[Tensor, "B 4 4"], s
     directions = in_camera @ cam_to_head[:, :3, :3].transpose(1, 2)
     origins = cam_to_head[:, None, :3, 3].expand_as(directions)
     return origins, directions / directions.norm(dim=-1, keepdim=True)
+
+
+def patches(images: Shaped[Tensor, "B C H W"], corner: Int[Tensor, "B 2"], side: int) -> Shaped[Tensor, "B C n n"]:
+    """The square of side x side pixels of each image that begins at row corner[b, 0] and column corner[b, 1]."""
+    return torch.stack([image[:, row:row + side, column:column + side]
+                        for image, (row, column) in zip(images, corner.tolist())])
 
 
 def sphere_bounds(origins: Float[Tensor, "*rays 3"], directions: Float[Tensor, "*rays 3"],

@@ -37,7 +37,7 @@ def write(run: Run, out: Path, train: Corpus, heldout: Corpus) -> None:
 
 def plot_losses(log: Path, path: Path) -> None:
     """One panel a stage: each logged loss over its iterations, on a log scale."""
-    table = np.genfromtxt(log, delimiter=",", names=True, dtype=None, encoding="utf-8")
+    table = np.atleast_1d(np.genfromtxt(log, delimiter=",", names=True, dtype=None, encoding="utf-8"))
     stages = list(dict.fromkeys(table["stage"]))
     figure, axes = plt.subplots(1, len(stages), figsize=(5 * len(stages), 4), squeeze=False)
     for axis, stage in zip(axes[0], stages):

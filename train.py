@@ -34,6 +34,7 @@ from config import PRESETS, Config
 from corpus import Corpus
 from dhnerf import CODES, DHNeRF, LatentCodes, LatentExtractor
 from media import InputError, replacing, run_cli
+from render import patches
 
 STAGES = {"extractor": 1, "sync": 2, "field": 3}
 LOG_EVERY = 10
@@ -198,7 +199,12 @@ class FieldTrainer:
         stand_in = self.lookalikes[index, rng.integers(self.lookalikes.shape[1], size=len(index))]
         share = cfg.ex_swap if cfg.sync else 0.0
         expression = np.where(rng.random(len(index)) < share, stand_in, index)
-        terms = self.losses(index, expression, consecutive, generator)
+        corner = None
+        if cfg.patch:  # of consecutive frames the same patch, for L_v
+            corner = self.train.patch_corners(before, cfg.patch, cfg.upsample, rng)
+            corner = torch.cat([corner, corner if consecutive else
+                                self.train.patch_corners(after, cfg.patch, cfg.upsample, rng)])
+        terms = self.losses(index, expression, consecutive, corner, generator)
         decay = learning_rate(cfg, iteration)
         for optimiser, rates in zip(self.optimisers, ((cfg.lr, cfg.lr_planes), (cfg.lr_codes,))):
             for group, rate in zip(optimiser.param_groups, rates):
@@ -209,9 +215,10 @@ class FieldTrainer:
             optimiser.step()
         return terms
 
-    def losses(self, index: np.ndarray, expression: np.ndarray, consecutive: bool,
+    def losses(self, index: np.ndarray, expression: np.ndarray, consecutive: bool, corner: Tensor | None,
                generator: torch.Generator) -> dict[str, Tensor]:
-        """Eq. 2 and its terms for frames `index` (B,), each with the C_ex of frame `expression` (B,).
+        """Eq. 2 and its terms for frames `index` (B,), or their patches at `corner` (B, 2), each with the C_ex of frame
+        `expression` (B,).
 
         Where `consecutive`, the second half of them are the frames j that follow the frames j - 1 of the first half;
         else they are unrelated, and L_v is left out.
@@ -219,9 +226,12 @@ class FieldTrainer:
         cfg, at = self.cfg, torch.from_numpy(index).to(self.device)
         rows = self.train.code_rows(index) | {"ex": torch.from_numpy(expression)}
         truth = {k: v.to(self.device, non_blocking=True) for k, v in self.train.frames(index).items()}
+        if corner is not None:
+            crop = lambda x: patches(x, corner * cfg.upsample, cfg.patch * cfg.upsample)
+            truth |= {name: crop(truth[name]) for name in ("image", "mask", "known", "background")}
         codes, references = self.codes({k: v.to(self.device) for k, v in rows.items()})
         out = self.model(codes, None if self.f_lip is None else self.f_lip[at], truth["K"], truth["cam_to_head"],
-                         truth["background"], generator)
+                         truth["background"], generator, corner)
         image, image_gt, B = out["image"], truth["image"], len(index) // 2
         m = truth["mask"] + cfg.outside * (1 - truth["mask"])
         l_pho = losses.photometric_loss(image, image_gt, m)
@@ -233,7 +243,7 @@ class FieldTrainer:
             l_v = losses.velocity_loss(image[B:], image[:B], image_gt[B:], image_gt[:B])
         l_opacity = losses.opacity_loss(out["opacity"], truth["mask"], truth["known"])
         total = losses.total_loss(l_rec, l_dis, l_v, cfg.lambda_rec, cfg.lambda_dis, cfg.lambda_v)
-        mse = (truth["mask"] * (image - image_gt).square()).sum() / (3 * truth["mask"].sum())
+        mse = (truth["mask"] * (image - image_gt).square()).sum() / (3 * truth["mask"].sum()).clamp_min(1e-6)
         return {"loss": total + cfg.lambda_opacity * l_opacity, "L_rec": l_rec, "L_per": l_per, "L_pho": l_pho,
                 "L_dis": l_dis, "L_v": l_v, "L_opacity": l_opacity, "psnr": -10 * mse.log10()}
 
@@ -390,7 +400,11 @@ def new_config(args: argparse.Namespace, device: torch.device) -> Config:
         raise InputError(f"--iters {cfg.iters}: want at least 1")
     if cfg.seed < 0:
         raise InputError(f"--seed {cfg.seed}: want 0 or more")
-    # A short trial is short in every stage, and leaves a checkpoint on the way.
+    return shortened(cfg)
+
+
+def shortened(cfg: Config) -> Config:
+    """A short trial is short in every stage, and leaves a checkpoint on the way."""
     return replace(cfg, extractor_iters=min(cfg.extractor_iters, cfg.iters), sync_iters=min(cfg.sync_iters, cfg.iters),
                    save_every=min(cfg.save_every, max(LOG_EVERY, cfg.iters // 4)))
 

@@ -3,6 +3,7 @@
 Runs of a few iterations go through main() with a command line, in this process; the killed run is a process of its own.
 """
 import csv
+import dataclasses
 import functools
 import json
 import os
@@ -25,8 +26,10 @@ import disentangle
 import evaluate
 import factors
 import scores
+import table2
 import toyset
 import train
+from config import SMALL
 from corpus import Corpus
 from media import run_cli
 from voca_fixture import make_voca
@@ -383,6 +386,41 @@ def test_disentangle_reports_every_figure_once(toy_run, quick_judges):
 
 def test_disentangle_needs_known_factors(run_folder, capfd):
     assert "stand-in heads only" in fail(capfd, disentangle, run_folder)
+
+
+def test_table2_trains_scores_and_goes_on(tmp_path, quick_judges, monkeypatch):
+    """Three rows of one seed; stopped and called again it trains nothing twice."""
+    monkeypatch.setattr(toyset, "write_toyset", functools.partial(toyset.write_toyset, subjects=2, seconds=1.2))
+    monkeypatch.setattr(evaluate, "PRESETS", {"small": dataclasses.replace(SMALL, size=32)})
+    args = ("--table2", "--seeds", "5", "--iters", "2", "--out", tmp_path / "t2", "--device", "cpu")
+    succeed(evaluate, *args)
+    runs = {name: tmp_path / "t2" / "seed5" / name for name in table2.MODELS}
+    state = {name: torch.load(path / "checkpoint.pt", weights_only=True) for name, path in runs.items()}
+    assert all(torch.equal(state["full"]["extractor"][k], state["no_dis"]["extractor"][k]) for k in state["full"]["extractor"])
+    assert "e_audio" not in state["no_sync"] and "e_audio" in state["no_dis"]
+    assert state["no_dis"]["config"]["lambda_dis"] == 0 and state["full"]["config"]["lambda_dis"] > 0
+    rows = list(csv.DictReader((tmp_path / "t2" / "table2.csv").open()))
+    assert [row["model"] for row in rows] == list(table2.NAMES.values())
+    text = (tmp_path / "t2" / "table2.md").read_text()
+    assert f"{float(rows[1]['PSNR (dB)']):.3f}" in text and text.index("30.16") > text.index("compare with nothing")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("checkpoint.pt")}
+    monkeypatch.setattr(train, "train", lambda *args: pytest.fail("trained again"))
+    succeed(evaluate, *args)
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("checkpoint.pt")}
+
+
+def test_table2_mean_and_spread_by_hand():
+    figures = lambda value: {name: {figure: value for figure in table2.SHOWN} for name in table2.MODELS}
+    rows = table2.rows_of({0: figures(1.0), 1: figures(2.0), 2: figures(6.0)})
+    assert rows[0]["SSIM"] == 3.0 and rows[0]["SSIM +-"] == pytest.approx(7**0.5) and rows[0]["seeds"] == 3
+
+
+def test_evaluate_wants_a_run_or_table2(run_folder, capfd):
+    for args in ((), (run_folder, "--table2")):
+        with pytest.raises(SystemExit) as stop:
+            evaluate.main([str(a) for a in args])
+        assert stop.value.code == 2 and "--table2 without one" in capfd.readouterr().err
+    assert "--seeds a" in fail(capfd, evaluate, "--table2", "--seeds", "a")
 
 
 def test_other_sound_is_that_of_another_sentence_turned_round():
