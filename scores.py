@@ -67,7 +67,7 @@ def make_judges(cfg: Config, train: Corpus, heldout: Corpus, work: Path, device:
 def _with_syncnet(net: syncnet.SyncNet, heldout: Corpus):
     """SyncNet's distances, and what they are; offsets are cut to what the shortest held-out take has room for."""
     seconds = min(np.ptp(t.frame_ids[r]) / t.fps for t, r in zip(heldout.takes, heldout.rows))
-    reach = min(15, int(seconds * syncnet.FPS - syncnet.WINDOW) // 2)
+    reach = min(15, int(seconds * syncnet.FPS - syncnet.WINDOW + 1e-6) // 2)
     if reach < 1:
         raise InputError(f"--syncnet: the held-out frames last {seconds:.2f} s, too short for SyncNet's windows of "
                          "0.2 s; leave --syncnet out")
@@ -176,7 +176,7 @@ class Row:
                                   for m in (marks, take.landmarks[rows])))
         self.sync.append(judges.distances(frames, take, rows, f_a))
 
-    def figures(self) -> dict[str, float]:
+    def figures(self) -> dict[str, float | int]:
         """Means over frames (PSNR, SSIM) and takes (LMD, mouth r); FID and Sync of all frames together.
 
         Offset and lag are in frames, positive where the render is late. nan: not defined, because a mouth does not
@@ -197,14 +197,14 @@ class Row:
             return float("nan")
         return measures.frechet_distance(*measures.feature_statistics(features), *measures.feature_statistics(truth))
 
-    def mouth(self) -> tuple[float, float]:
+    def mouth(self) -> tuple[float, float | int]:
         """Correlation of mouth opening at lag 0, mean over takes, and the lag at which that mean peaks."""
         most = min(MAX_LAG, min(len(render) for render, _ in self.opening) // 3)  # one range for all takes
         r = np.mean([measures.correlation_and_lag(*pair, most).r for pair in self.opening], axis=0)
         defined = most > 0 and np.isfinite(r).all()
         return float(r[most]), int(np.argmax(r)) - most if defined else float("nan")
 
-    def sync_figures(self) -> tuple[float, float]:
+    def sync_figures(self) -> tuple[float, float | int]:
         """Sync's confidence and offset from the mean distance over all takes at each offset."""
         distance, valid = (np.concatenate([one[k] for one in self.sync]) for k in (0, 1))
         if valid.shape[1] == 1 or not valid.any(0).all():
