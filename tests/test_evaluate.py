@@ -120,6 +120,17 @@ def test_sync_offset_of_the_table_is_positive_where_the_picture_is_late(world, p
     assert row["Sync offset"] == late and row["Sync confidence"] > 0.3 and row["frames"] == 107
 
 
+def test_every_take_is_compared_with_its_own_sound_in_every_row(world, painter):
+    painter()
+    train, heldout, judges, _ = world
+    for name in ("audio_pose", evaluate.SHUFFLED):
+        heard_by = []
+        spy = lambda frames, take, rows, f_a: heard_by.append(f_a) or judges.distances(frames, take, rows, f_a)
+        evaluate.table(RUN, train, heldout, replace(judges, distances=spy), [name])
+        assert len(heard_by) == 2 and np.array_equal(heard_by[0], features(heldout.takes[0].wave, np.arange(60) / FPS))
+        assert np.array_equal(heard_by[1], features(heldout.takes[1].wave, np.arange(47) / FPS))
+
+
 def test_rows_of_the_truth_and_of_another_sound(world, painter):
     painter()
     truth, own, shuffled = (one_row(world, name) for name in ("truth", "audio_pose", evaluate.SHUFFLED))
