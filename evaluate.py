@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 import measures
+import syncnet
 from animate import Run, back_and_forth, lip_features, load_run, pick_device, render_frames
 from config import PRESETS
 from corpus import LABELS, Corpus
@@ -153,19 +154,24 @@ def markdown(rows: list[dict], note: str) -> str:
 def evaluate(folder: Path, device: torch.device, fid: str = "random", weights: Path | None = None) -> str:
     """Score the run in `folder` and write evaluation.md and evaluation.csv there; returns the Markdown.
 
-    fid, weights: see scores.make_judges.
+    fid: "random", or Inception's file (measures.load_features); weights: SyncNet's file. Raises InputError for files
+    that cannot be used, before anything is computed.
     """
     from train import prepare  # here: train.py imports this file for its report
     run = load_run(folder, device)
+    features = measures.load_features(fid, device)
+    net = None if weights is None else syncnet.load_syncnet(weights)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".evaluate-") as work:
         train, heldout = prepare(run.cfg, Path(work), device)
-        judges = make_judges(run.cfg, train, heldout, Path(work), device, fid, weights)
+        judges = make_judges(run.cfg, train, heldout, Path(work), device, features, net, folder / "sync_expert.pt")
         rows = table(run, train, heldout, judges)
     note = (f"{rows[0]['frames']} held-out frames of {run.cfg.size} x {run.cfg.size} pixels, preset {run.cfg.preset}, "
             f"{run.cfg.iters} iterations, seed {run.cfg.seed}. PSNR head is inside the mask, PSNR and SSIM are of the "
-            "whole image. LMD and mouth r (correlation of mouth opening at lag 0, mean over takes) use a landmark "
-            "regressor trained on the training frames; its own error is the first row. It draws a mouth even where a "
-            f"render has none: look at preview.png too. {judges.note()}")
+            "whole image; the PSNR of equal images is inf. LMD and mouth r (correlation of mouth opening at lag 0, mean "
+            "over takes) use a landmark regressor trained on the training frames; its own error is the first row. It "
+            f"draws a mouth even where a render has none: look at preview.png too. {judges.note()} The confidence is the "
+            "median less the least of the mean distances at all offsets; offset and lag are in frames, positive where "
+            "the picture is late, and say nothing where the confidence is near that of another sentence's sound.")
     write_table(folder, "evaluation", rows, markdown(rows, note))
     return markdown(rows, note)
 

@@ -18,10 +18,11 @@ from jaxtyping import Float, Int, UInt8
 import landmarker
 import measures
 import syncnet
+from audio import AudioEncoder, LipEncoder
 from config import Config
 from corpus import Corpus, to_image
 from data import mouth_crop
-from media import InputError
+from media import InputError, replacing
 from takes import Take
 
 MAX_LAG = 8  # frames, of mouth opening
@@ -42,41 +43,31 @@ class Judges:
     sync: str
 
     def note(self) -> str:
-        comparable = "" if self.features.comparable else ": it ranks rows and does not compare with published figures"
+        comparable = "" if self.features.comparable else "; they rank rows and do not compare with published FIDs"
         return f"FID uses {self.features.name}{comparable}. Sync uses {self.sync}."
 
 
-def make_judges(cfg: Config, train: Corpus, heldout: Corpus, work: Path, device: torch.device, fid: str = "random",
-                weights: Path | None = None) -> Judges:
-    """Landmark regressor from the training frames, FID's features by `fid`, SyncNet by its file of `weights`.
+def make_judges(cfg: Config, train: Corpus, heldout: Corpus, work: Path, device: torch.device,
+                features: measures.Features | None = None, net: syncnet.SyncNet | None = None,
+                keep: Path | None = None) -> Judges:
+    """Landmark regressor from the training frames, FID's features (None: random), and SyncNet with its weights.
 
-    Without weights a sync expert stands in, trained on sentences that the model was not trained on; only where there
-    are no others (a clip, a real set) on the training frames. Raises InputError for files that cannot be used.
+    Without SyncNet (None) a sync expert stands in, see sync_expert; `keep`: the file in which it stays for the next
+    time. `work`: a folder for data of passage. Raises InputError for a kept expert that cannot be read.
     """
-    features = measures.load_features(fid, device)  # the files first: a wrong name fails at once
-    net = None if weights is None else syncnet.load_syncnet(weights).to(device)
     marks = trained_landmarker(train, cfg.seed, device)
-    shortest = min(len(rows) for rows in heldout.rows)
+    features = features or measures.load_features("random", device)
     if net is not None:
-        return Judges(marks, features, _with_syncnet(net, heldout),
-                      "SyncNet's published weights (15 offsets each way at 25 frames a second)")
-    material, what = train, "the training frames, for want of others"
-    if cfg.data is None:
-        material, what = other_sentences(cfg, work, device), "other sentences of the same people"
-    expert = syncnet.train_expert(material, cfg, EXPERT_ITERS, cfg.seed, device)
-    reach = max(1, min(MAX_OFFSET, shortest // 3))
-
-    def distances(frames, take, rows, f_a):
-        crops = to_image(mouth_crop(frames, take.landmarks[rows], cfg.crop, take.landmarks))
-        return syncnet.expert_distances(*expert, crops, f_a, reach, take.frame_ids[rows])
-
-    return Judges(marks, features, distances, f"a sync expert trained on {what}: it does not compare with SyncNet")
+        distances, sync = _with_syncnet(net.to(device), heldout)
+    else:
+        distances, sync = _with_expert(sync_expert(cfg, train, work, device, keep), cfg, heldout)
+    return Judges(marks, features, distances, sync)
 
 
 def _with_syncnet(net: syncnet.SyncNet, heldout: Corpus):
-    """SyncNet's distances; its offsets are cut to what the shortest held-out take has room for."""
+    """SyncNet's distances, and what they are; offsets are cut to what the shortest held-out take has room for."""
     seconds = min(np.ptp(t.frame_ids[r]) / t.fps for t, r in zip(heldout.takes, heldout.rows))
-    reach = min(15, int(seconds * syncnet.FPS - syncnet.WINDOW) // 2)
+    reach = min(15, int(seconds * syncnet.FPS - syncnet.WINDOW + 1e-6) // 2)
     if reach < 1:
         raise InputError(f"--syncnet: the held-out frames last {seconds:.2f} s, too short for SyncNet's windows of "
                          "0.2 s; leave --syncnet out")
@@ -85,7 +76,58 @@ def _with_syncnet(net: syncnet.SyncNet, heldout: Corpus):
         faces = syncnet.face_crops(frames, take.landmarks[rows])
         return syncnet.syncnet_distances(net, faces, take.wave, float(take.fps), take.frame_ids[rows], reach)
 
-    return distances
+    return distances, f"SyncNet's published weights, {reach} offsets each way in frames of 1/25 s"
+
+
+def _with_expert(expert: tuple, cfg: Config, heldout: Corpus):
+    """The distances of a sync expert (E_lip, E_audio, what it was trained on), and what they are."""
+    e_lip, e_audio, what = expert
+    reach = min(MAX_OFFSET, min(len(rows) for rows in heldout.rows) // 3)
+
+    def distances(frames, take, rows, f_a):
+        crops = to_image(mouth_crop(frames, take.landmarks[rows], cfg.crop, take.landmarks))
+        return syncnet.expert_distances(e_lip, e_audio, crops, f_a, reach, take.frame_ids[rows])
+
+    return distances, (f"a sync expert trained on {what}, {reach} offsets each way in frames: it does not compare with "
+                       "SyncNet")
+
+
+def sync_expert(cfg: Config, train: Corpus, work: Path, device: torch.device, keep: Path | None = None
+                ) -> tuple[LipEncoder, AudioEncoder, str]:
+    """E_lip, E_audio of an expert that stands in for SyncNet, and what it was trained on.
+
+    Stand-in heads: sentences that the model was not trained on. A clip or a real set has none to spare, so there it is
+    the training frames. An expert in the file `keep` is used again where it was trained for the same data and sizes,
+    and a new one is left there. Raises InputError for a file that cannot be read.
+    """
+    what = "other sentences of the same people" if cfg.data is None else "the training frames, for want of others"
+    key = {"what": what, "iters": EXPERT_ITERS, "frames": len(train), "d_audio": int(train.f_a.shape[-1])}
+    key |= {name: getattr(cfg, name) for name in ("data", "subjects", "sentences", "seed", "size", "crop", "d_lip",
+                                                  "audio_features", "audio_window")}
+    networks = (LipEncoder(cfg.crop, cfg.d_lip), AudioEncoder(key["d_audio"], cfg.audio_window, cfg.d_lip))
+    if keep is not None and keep.is_file() and _read_expert(keep, key, networks):
+        return *(network.to(device).eval().requires_grad_(False) for network in networks), what
+    material = train if cfg.data is not None else other_sentences(cfg, work, device)
+    networks = syncnet.train_expert(material, cfg, EXPERT_ITERS, cfg.seed, device)
+    if keep is not None:
+        with replacing(keep) as temporary:
+            torch.save({"key": key, "weights": [network.state_dict() for network in networks]}, temporary)
+    return *networks, what
+
+
+def _read_expert(path: Path, key: dict, networks: tuple[LipEncoder, AudioEncoder]) -> bool:
+    """Load the kept weights into the networks; False where they were trained for something else."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if state["key"] != key:
+            return False
+        for network, weights in zip(networks, state["weights"], strict=True):
+            network.load_state_dict(weights)
+    except Exception as error:  # zip, pickle, key and shape errors all mean the same to the user
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
+        raise InputError(f"{path}: damaged, or not a sync expert of this program ({reason}); delete it, and it is "
+                         "trained again") from error
+    return True
 
 
 def trained_landmarker(train: Corpus, seed: int, device: torch.device) -> landmarker.Landmarker:
@@ -115,7 +157,7 @@ class Row:
     features: list[np.ndarray] = field(default_factory=list)  # (T, d) of FID, a take; and of the truth
     true_features: list[np.ndarray] = field(default_factory=list)
     lmd: list[tuple[float, float]] = field(default_factory=list)  # px, and percent of the eyes' distance; a take
-    r: list[np.ndarray] = field(default_factory=list)  # (2 MAX_LAG + 1,) correlation of mouth opening, a take
+    opening: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)  # of the mouth, and the truth's; a take
     sync: list[syncnet.Distances] = field(default_factory=list)
 
     def add(self, judges: Judges, frames: UInt8[np.ndarray, "T H W 3"], take: Take, rows: Int[np.ndarray, "T"],
@@ -130,25 +172,41 @@ class Row:
         self.true_features.append(judges.features.extract(truth))
         marks = landmarker.predict(judges.landmarks, frames)  # (T, 68, 2)
         self.lmd.append(measures.lmd(marks, take.landmarks[rows]))
-        opening = [measures.by_frame_id(measures.mouth_opening(m), take.frame_ids[rows])
-                   for m in (marks, take.landmarks[rows])]
-        self.r.append(measures.correlation_and_lag(*opening, min(MAX_LAG, len(opening[0]) // 3)).r)
+        self.opening.append(tuple(measures.by_frame_id(measures.mouth_opening(m), take.frame_ids[rows])
+                                  for m in (marks, take.landmarks[rows])))
         self.sync.append(judges.distances(frames, take, rows, f_a))
 
-    def figures(self) -> dict[str, float]:
+    def figures(self) -> dict[str, float | int]:
         """Means over frames (PSNR, SSIM) and takes (LMD, mouth r); FID and Sync of all frames together.
 
-        The lag is where the mean correlation over takes peaks, in frames, positive where the render is late; nan where
-        a mouth does not move.
+        Offset and lag are in frames, positive where the render is late. nan: not defined, because a mouth does not
+        move or the held-out takes are too short.
         """
-        r = np.mean(self.r, axis=0)
-        lag = int(np.argmax(r)) - len(r) // 2 if np.isfinite(r).all() else float("nan")
-        fid = measures.frechet_distance(*measures.feature_statistics(np.concatenate(self.features)),
-                                        *measures.feature_statistics(np.concatenate(self.true_features)))
-        distance, valid = (np.concatenate([one[k] for one in self.sync]) for k in (0, 1))
-        confidence, offset, _ = measures.sync_confidence(distance, valid)
+        r0, lag = self.mouth()
+        confidence, offset = self.sync_figures()
         lmd, lmd_percent = np.mean(self.lmd, axis=0)
         return {"PSNR head (dB)": float(np.mean(self.psnr_head)), "PSNR (dB)": float(np.mean(self.psnr)),
-                "SSIM": float(np.mean(self.ssim)), "FID": fid, "Sync confidence": confidence, "Sync offset": offset,
-                "LMD (px)": float(lmd), "LMD (% of eyes)": float(lmd_percent), "mouth r": float(r[len(r) // 2]),
+                "SSIM": float(np.mean(self.ssim)), "FID": self.fid(), "Sync confidence": confidence,
+                "Sync offset": offset, "LMD (px)": float(lmd), "LMD (% of eyes)": float(lmd_percent), "mouth r": r0,
                 "lag (frames)": lag}
+
+    def fid(self) -> float:
+        """FID of all frames against all true frames; nan for a single frame, which has no covariance."""
+        features, truth = np.concatenate(self.features), np.concatenate(self.true_features)
+        if len(features) < 2:
+            return float("nan")
+        return measures.frechet_distance(*measures.feature_statistics(features), *measures.feature_statistics(truth))
+
+    def mouth(self) -> tuple[float, float | int]:
+        """Correlation of mouth opening at lag 0, mean over takes, and the lag at which that mean peaks."""
+        most = min(MAX_LAG, min(len(render) for render, _ in self.opening) // 3)  # one range for all takes
+        r = np.mean([measures.correlation_and_lag(*pair, most).r for pair in self.opening], axis=0)
+        defined = most > 0 and np.isfinite(r).all()
+        return float(r[most]), int(np.argmax(r)) - most if defined else float("nan")
+
+    def sync_figures(self) -> tuple[float, float | int]:
+        """Sync's confidence and offset from the mean distance over all takes at each offset."""
+        distance, valid = (np.concatenate([one[k] for one in self.sync]) for k in (0, 1))
+        if valid.shape[1] == 1 or not valid.any(0).all():
+            return float("nan"), float("nan")
+        return measures.sync_confidence(distance, valid)[:2]

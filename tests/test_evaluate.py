@@ -1,0 +1,251 @@
+"""test_evaluate.py - the table of evaluate.py on drawn mouths whose sound, shift and maker are known."""
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import animate
+import evaluate
+import measures
+import scores
+import syncnet
+from config import SMALL
+from corpus import Corpus
+from data import CANONICAL, STABLE
+from media import InputError
+from takes import Take
+
+FPS, SIZE, WINDOW = 25.0, 32, 6
+CFG = replace(SMALL, data="drawn", size=SIZE, crop=16, audio_window=WINDOW, d_lip=8)
+CPU = torch.device("cpu")
+RUN = animate.Run.__new__(animate.Run)  # nobody looks into it: the painter stands for the model
+
+
+def draw(opening, skin, rng):
+    """Frames (T, 32, 32, 3) of a mouth in the lower third, dark over `opening` (T,) in [0, 1]; noise from rng."""
+    row = np.abs(np.arange(SIZE) + 0.5 - 0.8 * SIZE)[:, None]
+    dark = 1 / (1 + np.exp(3 * (row - 0.15 * SIZE * opening[:, None, None])))
+    frames = skin * (1 - np.broadcast_to(dark, (len(opening), SIZE, SIZE))[..., None])
+    return (frames + rng.normal(0, 3, frames.shape)).clip(0, 255).astype(np.uint8)
+
+
+def landmarks_of(opening):
+    """(T, 68, 2) px: eyes and nose where crops look for them, inner lips apart by the opening."""
+    marks = np.tile(np.full((68, 2), 0.8 * SIZE), (len(opening), 1, 1))
+    marks[..., 0] = np.linspace(0.3, 0.7, 68) * SIZE
+    marks[:, STABLE] = CANONICAL * SIZE
+    marks[:, measures.UPPER_LIP, 1] -= 0.1 * SIZE * opening[:, None]
+    marks[:, measures.LOWER_LIP, 1] += 0.1 * SIZE * opening[:, None]
+    return marks
+
+
+def features(wave, times):
+    """F_A (T, 6, 3) of a sound that is the opening itself: 6 vectors 20 ms apart about each frame's time."""
+    at = times[:, None] + (np.arange(WINDOW) - (WINDOW - 1) / 2) * 0.02
+    x = np.interp(at, np.arange(len(wave)) / 16000, wave)
+    return np.stack([x, 1 - x, x**2], -1).astype(np.float32)
+
+
+def heard(f_a):
+    """The opening (T,) that F_A speaks of."""
+    return f_a[:, WINDOW // 2 - 1:WINDOW // 2 + 1, 0].mean(1).astype(np.float64)
+
+
+def drawn_take(number, frames, rng):
+    signal = np.convolve(rng.normal(size=frames + 12), np.hanning(7), "valid")
+    signal = (signal - signal.min()) / np.ptp(signal)  # (frames + 6,)
+    wave = np.interp(np.arange(0, frames / FPS, 1 / 16000) * FPS, np.arange(len(signal)), signal)
+    opening = heard(features(wave, np.arange(frames) / FPS))
+    ones = lambda *shape: np.ones(shape, np.float32)
+    return Take(f"who/{number}", "who", FPS, np.arange(frames), landmarks_of(opening), np.eye(3),
+                np.tile(np.eye(4), (frames, 1, 1)), ones(frames, 1), ones(1, 68, 3), wave,
+                {"id": 0, "albedo": 0, "light": 0}, draw(opening, rng.uniform(120, 220, 3), rng),
+                np.full((frames, SIZE, SIZE), 255, np.uint8), np.zeros((SIZE, SIZE, 3), np.uint8), "clip")
+
+
+def drawn(folder, lengths, seed):
+    rng = np.random.default_rng(seed)
+    takes = [drawn_take(i, n, rng) for i, n in enumerate(lengths)]
+    corpus = Corpus(takes, [np.arange(n) for n in lengths])
+    corpus.prepare(folder, CFG.crop, features)
+    return corpus
+
+
+def short_training(patch):
+    blank = scores.landmarker.Landmarker(torch.zeros(68, 2), torch.zeros(20, 2))
+    patch.setattr(scores, "EXPERT_ITERS", 120)
+    patch.setattr(scores, "trained_landmarker", lambda train, seed, device: blank)
+    patch.setattr(scores.landmarker, "predict", lambda model, frames: landmarks_of(np.linspace(0, 1, len(frames))))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Training takes, held-out takes of unequal lengths, and judges; the expert is trained once."""
+    folder = tmp_path_factory.mktemp("world")
+    train, heldout = drawn(folder / "train", [90] * 6, 0), drawn(folder / "heldout", [60, 47], 1)
+    with pytest.MonkeyPatch.context() as patch:
+        short_training(patch)
+        judges = scores.make_judges(CFG, train, heldout, folder, CPU, keep=folder / "sync_expert.pt")
+    return train, heldout, judges, folder
+
+
+@pytest.fixture
+def painter(monkeypatch):
+    """A perfect model in place of the field: it draws the mouth that F_A speaks of, `late` frames late."""
+    short_training(monkeypatch)
+
+    def use(late=0):
+        def render(run, train, heldout, number, expression, limit=None, f_a=None):
+            own = heldout.f_a[heldout.first[number]:heldout.first[number + 1]]
+            opening = heard(np.asarray(own if f_a is None else f_a))
+            shown = opening[(np.arange(len(opening)) - late).clip(0, len(opening) - 1)]
+            return iter(draw(shown, np.full(3, 170.0), np.random.default_rng(number)))
+        monkeypatch.setattr(evaluate, "render_heldout", render)
+    return use
+
+
+def one_row(world, name):
+    train, heldout, judges, _ = world
+    rows = evaluate.table(RUN, train, heldout, judges, [name])
+    assert [row["row"] for row in rows] == [name], "only what was asked for"
+    return rows[0]
+
+
+@pytest.mark.parametrize("late", [-4, 0, 3])
+def test_sync_offset_of_the_table_is_positive_where_the_picture_is_late(world, painter, late):
+    painter(late)
+    row = one_row(world, "audio_pose")
+    assert row["Sync offset"] == late and row["Sync confidence"] > 0.3 and row["frames"] == 107
+
+
+def test_rows_of_the_truth_and_of_another_sound(world, painter):
+    painter()
+    truth, own, shuffled = (one_row(world, name) for name in ("truth", "audio_pose", evaluate.SHUFFLED))
+    assert truth["PSNR (dB)"] == truth["PSNR head (dB)"] == np.inf
+    assert truth["SSIM"] == pytest.approx(1) and truth["FID"] == pytest.approx(0, abs=1e-6)
+    assert truth["Sync offset"] == 0 and truth["Sync confidence"] > 0.3
+    assert shuffled["Sync confidence"] < 0.5 * own["Sync confidence"], "lips follow a sound that is not the take's"
+    assert own["FID"] > 0.01, "its skin has another colour than the truth"
+
+
+def test_fid_of_the_table_is_that_of_all_frames_together(world, painter):
+    """Against SciPy's matrix root, over both takes at once: FID of each take alone is another number."""
+    from scipy.linalg import sqrtm
+    painter()
+    _, heldout, judges, _ = world
+    made = np.concatenate([np.stack(list(evaluate.render_heldout(None, None, heldout, n, ""))) for n in (0, 1)])
+    x, y = (judges.features.extract(f) for f in (made, np.concatenate([t.frames for t in heldout.takes])))
+    cx, cy = np.cov(x.T), np.cov(y.T)
+    want = ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(cx + cy - 2 * sqrtm(cx @ cy).real)
+    assert one_row(world, "audio_pose")["FID"] == pytest.approx(want, rel=1e-3)
+
+
+def test_csv_and_markdown_hold_the_same_rows_and_the_note_names_the_judges(world, painter, tmp_path):
+    painter()
+    train, heldout, judges, _ = world
+    rows = evaluate.table(RUN, train, heldout, judges, ["truth", "mean_face"])
+    evaluate.write_table(tmp_path, "t", rows, evaluate.markdown(rows, judges.note()))
+    head, _, *lines, _, note = (tmp_path / "t.md").read_text().splitlines()
+    cells = [[c.strip() for c in line.strip("|").split("|")] for line in (head, *lines)]
+    records = list(csv.DictReader((tmp_path / "t.csv").open()))
+    assert len(records) == len(lines) == 2 and [c for c in records[0] if c != "row"] == cells[0]
+    for record, line in zip(records, cells[1:]):
+        for name, cell in zip(cells[0], line):
+            value = record[name]
+            assert cell == value or float(cell) == pytest.approx(float(value), abs=6e-4, nan_ok=True), name
+    assert "random features" in note and "do not compare with published FIDs" in note
+    assert "expert trained on the training frames, for want of others" in note
+
+
+def test_stand_in_heads_get_an_expert_of_other_sentences(world, tmp_path, monkeypatch):
+    train, heldout, _, _ = world
+    short_training(monkeypatch)
+    monkeypatch.setattr(scores, "EXPERT_ITERS", 2)
+    asked = []
+    monkeypatch.setattr(scores, "other_sentences", lambda cfg, work, device: asked.append(cfg.data) or train)
+    judges = scores.make_judges(replace(CFG, data=None), train, heldout, tmp_path, CPU)
+    assert asked == [None] and "other sentences of the same people" in judges.note()
+
+
+def test_takes_too_short_for_an_offset_are_nan(world, painter, tmp_path):
+    painter()
+    train, short = world[0], drawn(tmp_path / "short", [30, 2], 2)
+    judges = scores.make_judges(CFG, train, short, tmp_path, CPU, keep=world[3] / "sync_expert.pt")
+    row = evaluate.table(RUN, train, short, judges, ["audio_pose"])[0]
+    assert all(np.isnan(row[name]) for name in ("Sync confidence", "Sync offset", "lag (frames)"))
+    assert np.isfinite(row["PSNR (dB)"]) and np.isfinite(row["FID"])
+    single = drawn(tmp_path / "single", [1], 3)
+    assert np.isnan(evaluate.table(RUN, train, single, judges, ["audio_pose"])[0]["FID"])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The kept expert, and SyncNet
+
+
+def test_the_expert_is_kept_and_used_again_for_the_same_data_only(world, monkeypatch):
+    train, heldout, _, folder = world
+    short_training(monkeypatch)
+    monkeypatch.setattr(syncnet, "train_expert", lambda *args: pytest.fail("trained again"))
+    again = scores.make_judges(CFG, train, heldout, folder, CPU, keep=folder / "sync_expert.pt")
+    take, rows, f_a = heldout.takes[0], heldout.rows[0], np.array(heldout.f_a[:60])
+    old, new = (judges.distances(np.asarray(take.frames), take, rows, f_a) for judges in (world[2], again))
+    assert np.array_equal(old[0], new[0], equal_nan=True) and np.array_equal(old[1], new[1])
+    for change in ({"seed": 5}, {"sentences": "3"}, {"data": None}):
+        with pytest.raises(pytest.fail.Exception, match="trained again"):
+            monkeypatch.setattr(scores, "other_sentences", lambda *args: train)
+            scores.sync_expert(replace(CFG, **change), train, folder, CPU, folder / "sync_expert.pt")
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda path, state: path.write_bytes(path.read_bytes()[:3000]),
+    lambda path, state: torch.save({"weights": 3}, path),
+    lambda path, state: torch.save(state | {"weights": state["weights"][:1]}, path),
+    lambda path, state: torch.save(state | {"weights": state["weights"][::-1]}, path)])
+def test_a_damaged_expert_is_one_line(world, tmp_path, spoil, monkeypatch):
+    short_training(monkeypatch)
+    path = tmp_path / "sync_expert.pt"
+    path.write_bytes((world[3] / "sync_expert.pt").read_bytes())
+    spoil(path, torch.load(path, weights_only=True))
+    with pytest.raises(InputError, match="sync_expert.pt: damaged.*delete it") as error:
+        scores.sync_expert(CFG, world[0], tmp_path, CPU, path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("option, content", [("fid", "text"), ("fid", "weights"), ("weights", "text"),
+                                             ("weights", "weights")])
+def test_a_file_of_weights_that_does_not_fit_is_one_line_before_any_work(tmp_path, monkeypatch, option, content):
+    import train
+    monkeypatch.setattr(evaluate, "load_run", lambda *args: None)
+    monkeypatch.setattr(train, "prepare", lambda *args: pytest.fail("frames are made before the file is refused"))
+    path = tmp_path / "other.pt"
+    path.write_text("not weights") if content == "text" else torch.save({"a.weight": torch.zeros(3)}, path)
+    with pytest.raises(InputError, match="other.pt") as error:
+        evaluate.evaluate(tmp_path, CPU, **{option: path if option == "weights" else str(path)})
+    assert "\n" not in str(error.value)
+
+
+class Listener(syncnet.SyncNet):
+    """SyncNet's signature with one number a stream: how dark the middle frame's mouth is, and nothing of the sound."""
+
+    def __init__(self):
+        torch.nn.Module.__init__(self)
+        self.scale = torch.nn.Parameter(torch.ones(1), requires_grad=False)
+
+    def audio(self, cepstra):
+        return cepstra[:, 0, :1, 9]
+
+    def lip(self, faces):
+        return faces[:, :, 2].mean((1, 2, 3))[:, None]
+
+
+def test_syncnet_in_the_table_is_named_with_its_reach_and_refuses_clips_without_a_window(world, painter, tmp_path):
+    painter()
+    train, heldout = world[0], drawn(tmp_path / "heldout", [60, 30], 4)
+    judges = scores.make_judges(CFG, train, heldout, tmp_path, CPU, net=Listener())
+    assert "SyncNet's published weights, 12 offsets each way" in judges.note()  # 29 frames less 5, halved
+    row = evaluate.table(RUN, train, heldout, judges, ["audio_pose"])[0]
+    assert row["Sync confidence"] > 0 and abs(row["Sync offset"]) <= 12
+    with pytest.raises(InputError, match="--syncnet"):
+        scores.make_judges(CFG, train, drawn(tmp_path / "short", [5], 5), tmp_path, CPU, net=Listener())
