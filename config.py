@@ -25,9 +25,9 @@ class Config:
     n_freq_x: int = 10
     n_freq_v: int = 4
     plane_channels: int = 0  # learnt features of x beside the sines, three planes; 0: none, as in the paper
-    plane_size: int = 64
+    plane_size: int = 48  # 0.05 to 0.08 dm a cell: an open mouth is 0.2 dm high
     plane_rank: int = 16  # planes of the basis that the codes mix
-    radius: float = 2.0  # dm, sphere about the head that is sampled
+    box: tuple[float, ...] = (-1.3, -2.0, -1.5, 1.3, 1.6, 1.4)  # dm, head frame: what is sampled, two corners
     upsample: int = 8  # image pixels a feature pixel, each way: HeadNeRF's 64 x 64 to 512 x 512
     channels_2d: int = 256
     n_coarse: int = 64  # NeRF Sec. 5.3 has 64 + 128 with two fields

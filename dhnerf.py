@@ -62,15 +62,14 @@ class Field(nn.Module):
 
     def __init__(self, cfg: Config):
         super().__init__()
-        width, self.n_freq, self.radius = cfg.width, cfg.n_freq_x, cfg.radius
+        width, self.n_freq, self.box = cfg.width, cfg.n_freq_x, cfg.box
         self.n_freq_view, self.use_lip = cfg.n_freq_v, cfg.sync
         d_x, d_v = 3 + 6 * cfg.n_freq_x + 3 * cfg.plane_channels, 3 + 6 * cfg.n_freq_v
         d_geometry = cfg.d_id + cfg.d_ex + (cfg.d_lip if cfg.sync else 0)
         self.planes = None
         if cfg.plane_channels:  # see `encode`
             self.planes = nn.Parameter(0.3 * torch.randn(3, cfg.plane_channels, cfg.plane_size, cfg.plane_size))
-            self.plane_basis = nn.Parameter(0.1 * torch.randn(cfg.plane_rank, 3, cfg.plane_channels,
-                                                              *[cfg.plane_size // 2] * 2))
+            self.plane_basis = nn.Parameter(0.1 * torch.randn(cfg.plane_rank, *self.planes.shape))
             self.plane_coefficients = nn.Linear(d_geometry, cfg.plane_rank)
         self.skip = cfg.depth // 2  # the codes, and in a deep network x, enter a second time here, as in NeRF
         entries = (0, self.skip)
@@ -90,9 +89,7 @@ class Field(nn.Module):
         biases = {i: code_bias(layer, geometry) for i, layer in self.codes_in.items()}
         if self.planes is not None:
             entries = code_bias(self.plane_coefficients, geometry)[:, 0, 0]  # (B, rank)
-            moved = torch.tensordot(entries, self.plane_basis, 1)  # (B, 3, C, s / 2, s / 2)
-            moved = F.interpolate(moved.flatten(0, 1), scale_factor=2, mode="bilinear", align_corners=False)
-            biases["planes"] = self.planes + moved.unflatten(0, (-1, 3))  # (B, 3, C, s, s)
+            biases["planes"] = self.planes + torch.tensordot(entries, self.plane_basis, 1)  # (B, 3, C, s, s)
         biases["appearance"] = code_bias(self.appearance_codes, [codes["al"], codes["ill"]])
         return biases
 
@@ -115,7 +112,8 @@ class Field(nn.Module):
     def geometry(self, points: Float[Tensor, "B R S 3"], condition: dict[str, Tensor]
                  ) -> tuple[Float[Tensor, "B R S"], Float[Tensor, "B R S W"]]:
         """sigma (1/dm) and the hidden layer it is read from. Depends on x, C_id, C_ex and F_lip only."""
-        h = x = self.encode(points / self.radius, condition)
+        low, high = points.new_tensor(self.box[:3]), points.new_tensor(self.box[3:])
+        h = x = self.encode((2 * points - low - high) / (high - low), condition)
         for i, layer in enumerate(self.hidden):
             h = layer(h)
             if str(i) in condition:
@@ -197,7 +195,7 @@ class DHNeRF(nn.Module):
                                    for rays in (origins, directions))
             grid = cfg.patch
         condition = self.field.condition(codes, f_lip)
-        h, opacity, _ = render_rays(self.field, condition, origins, directions, cfg.radius, cfg.n_coarse, cfg.n_fine,
+        h, opacity, _ = render_rays(self.field, condition, origins, directions, cfg.box, cfg.n_coarse, cfg.n_fine,
                                     generator)
         # Compositing is linear, so the last linear layer comes after it; its bias counts as often as there is head.
         M = F.linear(h, self.field.to_feature.weight) + opacity[..., None] * self.field.to_feature.bias

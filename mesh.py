@@ -233,15 +233,16 @@ def _resolve(shaded, sample, size, supersample, background):
     return np.clip(image, 0, 1), alpha
 
 
-def random_light(rng: np.random.Generator) -> Float[np.ndarray, "9 3"]:
+def random_light(rng: np.random.Generator, azimuth: float | None = None) -> Float[np.ndarray, "9 3"]:
     """A plausible room: even light plus one soft key light from the front half, slightly tinted. Shading 0.2
-    .. 1.3.
+    .. 1.3. azimuth: where the key light stands, degrees, positive to image right; drawn where None.
 
     The key is a Lambertian cosine lobe cut to degree 2: max(n.l, 0) = 1/4 P0 + 1/2 P1 + 5/16 P2 of n.l, and
     P_l(n.l) = 4 pi / (2 l + 1) sum_m Y_lm(n) Y_lm(l).
     """
-    azimuth, height = np.radians(rng.uniform(-75, 75)), np.radians(rng.uniform(-5, 50))
-    direction = np.array([np.sin(azimuth) * np.cos(height), np.sin(height), np.cos(azimuth) * np.cos(height)])
+    drawn, height = rng.uniform(-75, 75), np.radians(rng.uniform(-5, 50))
+    side = np.radians(drawn if azimuth is None else azimuth)
+    direction = np.array([np.sin(side) * np.cos(height), np.sin(height), np.cos(side) * np.cos(height)])
     peak, key_share = rng.uniform(1.0, 1.18), rng.uniform(0.35, 0.65)
     degree = np.array([0, 1, 1, 1, 2, 2, 2, 2, 2])
     lobe = np.array([1 / 4, 1 / 2, 5 / 16])[degree] * 4 * np.pi / (2 * degree + 1) * sh_basis(direction)

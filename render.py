@@ -36,16 +36,19 @@ def patches(images: Shaped[Tensor, "B C H W"], corner: Int[Tensor, "B 2"], side:
                         for image, (row, column) in zip(images, corner.tolist())])
 
 
-def sphere_bounds(origins: Float[Tensor, "*rays 3"], directions: Float[Tensor, "*rays 3"],
-                  radius: float) -> tuple[Tensor, Tensor]:
-    """Distances (near, far) at which unit-direction rays enter and leave the sphere |x| = radius about the head.
+def box_bounds(origins: Float[Tensor, "*rays 3"], directions: Float[Tensor, "*rays 3"],
+               box: tuple[float, ...]) -> tuple[Tensor, Tensor]:
+    """Distances (near, far) at which unit-direction rays enter and leave the box about the head.
 
-    A ray that misses gets near = far: its intervals have no length, so it composites to nothing.
+    box: its lower corner (x, y, z) and its upper one. Each pair of faces is a slab; the ray is inside between the last
+    slab entered and the first one left. A ray that misses gets near = far: its intervals have no length, so it
+    composites to nothing.
     """
-    along = -(origins * directions).sum(-1)  # distance of the point nearest to the centre
-    closest2 = origins.square().sum(-1) - along.square()
-    half = (radius**2 - closest2).clamp_min(0).sqrt()
-    return (along - half).clamp_min(0), (along + half).clamp_min(0)
+    low, high = directions.new_tensor(box[:3]), directions.new_tensor(box[3:])
+    slope = torch.where(directions.abs() < 1e-9, torch.full_like(directions, 1e-9), directions)
+    one, other = (low - origins) / slope, (high - origins) / slope
+    near = torch.minimum(one, other).amax(-1).clamp_min(0)
+    return near, torch.maximum(torch.maximum(one, other).amin(-1), near)
 
 
 def stratified_samples(near: Float[Tensor, "B R"], far: Float[Tensor, "B R"], n: int,
@@ -101,8 +104,8 @@ def sample_edges(t: Float[Tensor, "B R S"], near: Float[Tensor, "B R"],
     return torch.cat([near[..., None], 0.5 * (t[..., 1:] + t[..., :-1]), far[..., None]], -1)
 
 
-def render_rays(field, condition, origins: Float[Tensor, "B R 3"], directions: Float[Tensor, "B R 3"], radius: float,
-                n_coarse: int, n_fine: int, generator: torch.Generator | None = None
+def render_rays(field, condition, origins: Float[Tensor, "B R 3"], directions: Float[Tensor, "B R 3"],
+                box: tuple[float, ...], n_coarse: int, n_fine: int, generator: torch.Generator | None = None
                 ) -> tuple[Float[Tensor, "B R C"], Float[Tensor, "B R"], Float[Tensor, "B R"]]:
     """Eq. 1 for every ray: coarse samples, fine samples where the coarse ones found density, then compositing.
 
@@ -111,7 +114,7 @@ def render_rays(field, condition, origins: Float[Tensor, "B R 3"], directions: F
     `generator` (on the CPU, so that every device draws alike) jitters the samples; None puts them at the bin centres.
     Returns hidden features, opacity, and the weighted mean distance (not divided by opacity).
     """
-    near, far = sphere_bounds(origins, directions, radius)
+    near, far = box_bounds(origins, directions, box)
     t = stratified_samples(near, far, n_coarse, _uniform(generator, near, n_coarse))  # (B, R, Sc)
     sigma, h = field.geometry(_points(origins, directions, t), condition)
     if n_fine:

@@ -372,9 +372,10 @@ def _save_factors(folder, takes, identities, seed):
         albedo_, light = pairs[names.index(subject), len(factors[subject])]
         factors[subject][sentence] = {"albedo": int(albedo_), "light": int(light), "phonemes": text}
     lamps = _stream(seed, "lights")
+    sides = lamps.permutation(np.linspace(-72, 72, VALUES))  # no two lights from nearly the same side
     _save_array(folder / "albedo.npy", np.stack([albedo(palette) for palette in PALETTES]))
     _save_array(folder / "gloss.npy", gloss())
-    _save_array(folder / "lights.npy", np.stack([mesh.random_light(lamps) for _ in range(VALUES)]))
+    _save_array(folder / "lights.npy", np.stack([mesh.random_light(lamps, float(side)) for side in sides]))
     _save_array(folder / "identity.npy", np.stack(list(identities.values())))
     _save_text(folder / "factors.json", json.dumps(factors, indent=1))
     unseen = [{**one, "identity": names[one["identity"]]} for one in unseen]

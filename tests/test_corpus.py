@@ -258,3 +258,18 @@ def test_lookalikes_have_the_nearest_upper_face_of_the_person_and_other_lips(mix
 def test_lookalikes_of_a_clip_too_short_for_any_are_the_frames_themselves():
     c = whole([make_take("a/1", ids=[0, 1, 2], fps=25.0)])
     assert c.lookalikes().tolist() == [[0] * 4, [1] * 4, [2] * 4]
+
+
+# ------------------------------------------------------------------------------------------------------ patches
+
+def test_patches_lie_inside_and_half_of_them_on_the_face():
+    """Side 2 of 6 x 6 feature pixels (24 px): a patch about a landmark has it within 1.5 + 1.5 feature pixels."""
+    takes = [make_take("a/1", T=4)]
+    moved = takes[0].landmarks.copy()
+    takes[0].landmarks[:] = (moved - moved.mean((0, 1))) * 0.05 + [20.0, 4.0]  # a tiny face in the upper right corner
+    corners = whole(takes).patch_corners(np.zeros(400, int), 2, 4, np.random.default_rng(0))
+    assert corners.shape == (400, 2) and corners.dtype == torch.int64
+    assert corners.min() == 0 and corners.max() == 4
+    near = (corners[:, 0] <= 2) & (corners[:, 1] >= 2)  # row small, column large: x is the column
+    assert 0.55 < near.float().mean() < 0.85, "half of the patches at the face, and its share of the others"
+    assert {tuple(c) for c in corners.tolist()} == {(r, c) for r in range(5) for c in range(5)}

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from config import PAPER, SMALL
 from dhnerf import (CODES, DHNeRF, Field, LatentCodes, LatentExtractor, NeuralRenderer, code_bias,
                     positional_encoding)
-from render import pixel_rays, render_rays, sphere_bounds
+from render import pixel_rays, render_rays, box_bounds
 
 TINY = replace(PAPER, size=16, upsample=4, width=24, depth=4, width_appearance=16, d_feature=8, n_freq_x=3,
                n_freq_v=2, channels_2d=32, n_coarse=6, n_fine=4, d_id=5, d_ex=4, d_al=3, d_ill=6, d_lip=7,
@@ -87,7 +87,7 @@ def encoded_position(field, x, c, cfg):
     for points, entries in zip(x.tolist(), (c[:, 0, 0] @ mix.weight.T + mix.bias).tolist()):
         planes = field.planes.detach().clone()
         for entry, basis in zip(entries, field.plane_basis.detach()):
-            planes += entry * F.interpolate(basis, scale_factor=2, mode="bilinear", align_corners=False)
+            planes += entry * basis
         sides = list(zip(planes, (0, 0, 1), (1, 2, 2)))
         read = lambda p: [value for plane, a, b in sides for value in read_plane(plane, p[a], p[b])]
         learnt.append([[read(p) for p in ray] for ray in points])
@@ -106,7 +106,8 @@ def concatenating_field(field, x, v, codes, f_lip, cfg):
     c_geometry = torch.cat([every(codes["id"]), every(codes["ex"])] + ([every(f_lip)] if cfg.sync else []),
                            -1)
     c_appearance = torch.cat([every(codes["al"]), every(codes["ill"])], -1)
-    encoded = encoded_position(field, x / cfg.radius, c_geometry, cfg)
+    low, high = torch.tensor(cfg.box).view(2, 3)
+    encoded = encoded_position(field, (x - (low + high) / 2) / ((high - low) / 2), c_geometry, cfg)  # into [-1, 1]
     view = positional_encoding(v, cfg.n_freq_v)[:, :, None].expand(-1, -1, S, -1)
     h = linear((encoded, field.hidden[0]), (c_geometry, field.codes_in["0"])).relu()
     for i in range(1, cfg.depth):
@@ -216,7 +217,7 @@ def test_eq1_the_linear_layer_after_compositing_equals_the_one_before():
     out = render(model, codes, f_lip, seed=4)
     rays = pixel_rays(*frontal(TINY), TINY.size, TINY.upsample)
     want, opacity, _ = render_rays(LinearBefore(model.field), model.field.condition(codes, f_lip), *rays,
-                                   TINY.radius,
+                                   TINY.box,
                              TINY.n_coarse, TINY.n_fine, torch.Generator().manual_seed(4))
     want = want.reshape(2, 4, 4, TINY.d_feature).permute(0, 3, 1, 2)  # rays run row by row
     assert torch.allclose(out["M"], want, atol=1e-5), \
@@ -236,8 +237,8 @@ def test_eq1_opacity_at_the_start_leaves_a_gradient_to_samples_behind(cfg):
         origins, directions = pixel_rays(*frontal(cfg, 1), cfg.size, cfg.size // 8)
         with torch.no_grad():
             condition = field.condition(some_codes(cfg, 1, seed), unit(1, cfg.d_lip, seed=seed))
-            _, opacity, _ = render_rays(field, condition, origins, directions, cfg.radius, 16, 0)
-        near, far = sphere_bounds(origins, directions, cfg.radius / 2)
+            _, opacity, _ = render_rays(field, condition, origins, directions, cfg.box, 16, 0)
+        near, far = box_bounds(origins, directions, tuple(b / 2 for b in cfg.box))
         through = opacity[far > near]
         assert 0.1 < through.min() and through.max() < 0.99, \
             f"seed {seed}: {through.min():.3f} to {through.max():.3f}"
@@ -433,3 +434,22 @@ def test_extractor_heads_share_a_trunk_and_nothing_else():
     for name in CODES:
         assert (extractor.heads[name].weight.grad is not None) == (name == "ex")
     assert all(p.grad.abs().max() > 0 for p in extractor.trunk.parameters())
+
+
+# ------------------------------------------------------------------------------------------------------- patches
+
+@pytest.mark.eq1
+def test_eq1_a_patch_is_that_part_of_the_frame():
+    """Features and opacity exactly; pixels but for the border, where the convolutions of the frame see its surroundings."""
+    cfg = replace(TINY, size=32, patch=4)
+    model, codes, f_lip = seeded(DHNeRF, cfg), some_codes(cfg), unit(2, cfg.d_lip, seed=20)
+    background = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    whole = model(codes, f_lip, *frontal(cfg), background)
+    corner = torch.tensor([[1, 3], [4, 0]])  # row and column differ: a swap shows
+    behind = torch.stack([background[0, :, 4:20, 12:28], background[1, :, 16:32, 0:16]])
+    part = model(codes, f_lip, *frontal(cfg), behind, None, corner)
+    for b, (row, column) in enumerate(corner.tolist()):
+        for name in ("M", "opacity_field"):
+            torch.testing.assert_close(part[name][b], whole[name][b, :, row:row + 4, column:column + 4])
+        inside = whole["image"][b, :, 4 * row:4 * row + 16, 4 * column:4 * column + 16]
+        torch.testing.assert_close(part["image"][b, :, 3:-3, 3:-3], inside[:, 3:-3, 3:-3])

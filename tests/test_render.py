@@ -15,7 +15,7 @@ from dhnerf import NeuralRenderer
 
 pytestmark = pytest.mark.eq1
 
-RADIUS = 2.0
+BOX = (-2.0, -2.0, -2.0, 2.0, 2.0, 2.0)
 
 
 def rand(*shape, seed=0):
@@ -150,27 +150,29 @@ def test_eq1_no_half_pixel_between_feature_map_and_image(stride):
 
 # ------------------------------------------------------------------------------------------- where rays enter
 
-def test_eq1_sphere_bounds_by_the_quadratic_formula():
-    g = np.random.default_rng(0)
-    o = g.normal(size=(200, 3)) * 4
-    d = -o + g.normal(size=(200, 3)) * 2.5
+def test_eq1_box_bounds_by_walking_along_the_ray():
+    """Near and far are the first and last of 40,001 points of the ray that lie in the box."""
+    g, box = np.random.default_rng(0), (-1.0, -2.0, -1.5, 1.2, 1.0, 0.5)
+    o = g.normal(size=(120, 3)) * 4
+    o[:4] = [0, 0, 0]  # from within
+    d = -o + g.normal(size=(120, 3)) * 2.5
+    d[4:8] = -o[4:8] * [1, 1, 0] + [0, 0, 1e-12]  # parallel to two faces
     d /= np.linalg.norm(d, axis=1, keepdims=True)
-    near, far = render.sphere_bounds(torch.tensor(o), torch.tensor(d), RADIUS)
-    hits = 0
-    for i in range(200):
-        b = 2 * sum(o[i] * d[i])
-        disc = b * b - 4 * (sum(o[i] ** 2) - RADIUS**2)
-        if disc <= 0 or (-b + math.sqrt(disc)) / 2 <= 0:
-            assert near[i] == far[i], "a ray that misses, or has the head behind it, gets an empty interval"
+    near, far = render.box_bounds(torch.tensor(o), torch.tensor(d), box)
+    t, hits = np.linspace(0, 20, 40001), 0
+    for i in range(120):
+        points = o[i] + t[:, None] * d[i]
+        inside = ((points >= box[:3]) & (points <= box[3:])).all(1)
+        if not inside.any():
+            assert far[i] - near[i] < 1e-3, "a ray that misses, or has the head behind it, gets an empty interval"
             continue
         hits += 1
-        want = (max((-b - math.sqrt(disc)) / 2, 0.0), (-b + math.sqrt(disc)) / 2)
-        assert math.isclose(near[i], want[0], abs_tol=1e-9) and math.isclose(far[i], want[1], abs_tol=1e-9)
-    assert 50 < hits < 200
+        assert abs(near[i] - t[inside][0]) < 6e-4 and abs(far[i] - t[inside][-1]) < 6e-4
+    assert 30 < hits < 120
 
 
-def test_eq1_sphere_bounds_through_the_middle():
-    near, far = render.sphere_bounds(*axis_rays(distance=6.0), RADIUS)
+def test_eq1_box_bounds_through_the_middle():
+    near, far = render.box_bounds(*axis_rays(distance=6.0), BOX)
     assert (near.item(), far.item()) == (4.0, 8.0)
 
 
@@ -285,7 +287,7 @@ def test_eq1_compositing_gradient_by_finite_differences():
 def test_eq1_a_homogeneous_sphere(n_fine, jitter):
     sigma, L, near = 0.7, 4.0, 4.0
     generator = None if jitter is None else torch.Generator().manual_seed(jitter)
-    feature, opacity, depth = render.render_rays(Box((-9, 9, sigma, 3.0)), None, *axis_rays(), RADIUS, 256,
+    feature, opacity, depth = render.render_rays(Box((-9, 9, sigma, 3.0)), None, *axis_rays(), BOX, 256,
                                                  n_fine, generator)
     gone = math.exp(-sigma * L)
     assert math.isclose(opacity.item(), 1 - gone, rel_tol=1e-6), \
@@ -297,7 +299,7 @@ def test_eq1_a_homogeneous_sphere(n_fine, jitter):
 
 def test_eq1_opacity_gradient_of_a_slab_is_L_times_what_comes_through():
     density = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
-    _, opacity, _ = render.render_rays(Box((-9, 9, density, 1.0)), None, *axis_rays(), RADIUS, 32, 16)
+    _, opacity, _ = render.render_rays(Box((-9, 9, density, 1.0)), None, *axis_rays(), BOX, 32, 16)
     opacity.sum().backward()
     assert math.isclose(density.grad.item(), 4 * math.exp(-0.7 * 4), rel_tol=1e-6)
 
@@ -305,7 +307,7 @@ def test_eq1_opacity_gradient_of_a_slab_is_L_times_what_comes_through():
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 def test_eq1_the_slab_in_front_occludes_the_one_behind(sign):
     high, low = (0.5, 1.0, 3.0, 1.0), (-1.0, -0.5, 2.0, 1.0)  # each half a decimetre thick
-    feature, opacity, _ = render.render_rays(Box(high, low), None, *axis_rays(sign=sign), RADIUS, 512, 512)
+    feature, opacity, _ = render.render_rays(Box(high, low), None, *axis_rays(sign=sign), BOX, 512, 512)
     through = {"high": math.exp(-1.5), "low": math.exp(-1.0)}
     front, back = ("high", "low") if sign < 0 else ("low", "high")
     want = {front: 1 - through[front], back: through[front] * (1 - through[back])}
@@ -320,7 +322,7 @@ def test_eq1_an_empty_field_and_missed_rays_give_exactly_nothing():
     for field, rays in [(Box((-9, 9, 0.0, 5.0)), axis_rays(3)),
                         (Box((-9, 9, 50.0, 5.0)), axis_rays(3, off=2.5)),
                         (Box((-9, 9, 50.0, 5.0)), axis_rays(3, distance=-6.0))]:
-        feature, opacity, depth = render.render_rays(field, None, *rays, RADIUS, 16, 16,
+        feature, opacity, depth = render.render_rays(field, None, *rays, BOX, 16, 16,
                                                      torch.Generator().manual_seed(0))
         assert (feature == 0).all() and (opacity == 0).all() and (depth == 0).all(), \
             "the background must show unchanged"
@@ -335,7 +337,7 @@ def test_eq1_coarse_and_fine_samples_are_composited_in_order_of_distance():
             return 2 * torch.exp(-4 * (z - 0.3) ** 2) + 0.1, torch.stack([z, z**2, torch.ones_like(z)], -1)
 
     field = Smooth()
-    got = render.render_rays(field, None, *axis_rays(2), RADIUS, 9, 7, torch.Generator().manual_seed(5))
+    got = render.render_rays(field, None, *axis_rays(2), BOX, 9, 7, torch.Generator().manual_seed(5))
     assert [p.shape[2] for p in field.asked] == [9, 7], "each sample is asked once: 9 coarse, then 7 fine"
     points = torch.cat(field.asked, 2)
     for r in range(2):
@@ -352,20 +354,28 @@ def test_eq1_coarse_and_fine_samples_are_composited_in_order_of_distance():
 
 def test_eq1_fine_samples_go_where_the_coarse_ones_found_density():
     field = Box((0.9, 1.0, 20.0, 1.0))
-    render.render_rays(field, None, *axis_rays(), RADIUS, 64, 32)
+    render.render_rays(field, None, *axis_rays(), BOX, 64, 32)
     z = field.asked[1][0, 0, :, 2]
     assert ((z > 0.8) & (z < 1.1)).float().mean() > 0.8, "fine samples are not drawn by the coarse weights"
     hidden = Box((0.5, 1.0, 50.0, 1.0), (-1.0, -0.5, 50.0, 1.0))  # the second slab cannot be seen
-    render.render_rays(hidden, None, *axis_rays(), RADIUS, 64, 32)
+    render.render_rays(hidden, None, *axis_rays(), BOX, 64, 32)
     assert (hidden.asked[1][0, 0, :, 2] < 0).float().mean() < 0.1, \
         "weights, not densities: what is hidden needs no samples"
 
 
 def test_eq1_jitter_comes_from_the_generator_alone():
     field = Box((-0.4, 0.9, 1.3, 1.0))
-    run = lambda seed: render.render_rays(field, None, *axis_rays(4), RADIUS, 8, 8,
+    run = lambda seed: render.render_rays(field, None, *axis_rays(4), BOX, 8, 8,
                                           None if seed is None else torch.Generator().manual_seed(seed))[1]
     assert torch.equal(run(1), run(1)) and torch.equal(run(None), run(None))
     assert not torch.equal(run(1), run(2))
     rays = run(1)[0]
     assert len(set(rays.tolist())) > 1, "each ray has its own jitter"
+
+
+@pytest.mark.eq1
+def test_eq1_patches_are_cut_at_row_and_column():
+    images = torch.arange(2 * 3 * 6 * 7).reshape(2, 3, 6, 7)
+    cut = render.patches(images, torch.tensor([[0, 4], [3, 1]]), 3)
+    want = np.stack([images.numpy()[0, :, 0:3, 4:7], images.numpy()[1, :, 3:6, 1:4]])
+    assert np.array_equal(cut.numpy(), want), "corner is (row, column)"
