@@ -97,7 +97,8 @@ def score_heldout(run: Run, train: Corpus, heldout: Corpus, per_take: int = 60) 
         for name in NAMES:
             frames = [baseline] * len(rows) if name == "mean_face" else \
                 render_heldout(run, train, heldout, number, name, per_take)
-            scores[name] += [measures.psnr(image, take.frames[row], take.masks[row]) for image, row in zip(frames, rows)]
+            scores[name] += [measures.psnr(image, take.frames[row], take.masks[row])
+                             for image, row in zip(frames, rows)]
     return {name: {"what": NAMES[name], "psnr": float(np.mean(values)), "frames": len(values)}
             for name, values in scores.items()}
 
@@ -167,11 +168,11 @@ def evaluate(folder: Path, device: torch.device, fid: str = "random", weights: P
         rows = table(run, train, heldout, judges)
     note = (f"{rows[0]['frames']} held-out frames of {run.cfg.size} x {run.cfg.size} pixels, preset {run.cfg.preset}, "
             f"{run.cfg.iters} iterations, seed {run.cfg.seed}. PSNR head is inside the mask, PSNR and SSIM are of the "
-            "whole image; the PSNR of equal images is inf. LMD and mouth r (correlation of mouth opening at lag 0, mean "
-            "over takes) use a landmark regressor trained on the training frames; its own error is the first row. It "
-            f"draws a mouth even where a render has none: look at preview.png too. {judges.note()} The confidence is the "
-            "median less the least of the mean distances at all offsets; offset and lag are in frames, positive where "
-            "the picture is late, and say nothing where the confidence is near that of another sentence's sound.")
+            "whole image; the PSNR of equal images is inf. LMD and mouth r (correlation of mouth opening at lag 0, "
+            "mean over takes) use a landmark regressor trained on the training frames; its own error is the first row. "
+            f"It draws a mouth even where there is none: look at preview.png too. {judges.note()} The confidence is "
+            "the median less the least of the mean distances at all offsets; offset and lag are in frames, positive "
+            "where the picture is late, and say nothing where the confidence is near that of another sentence's sound.")
     write_table(folder, "evaluation", rows, markdown(rows, note))
     return markdown(rows, note)
 
@@ -188,10 +189,11 @@ def write_table(folder: Path, name: str, rows: list[dict], text: str) -> None:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line: a run to score, or --table2 and what belongs to it."""
-    parser = argparse.ArgumentParser(description="Score a run on held-out frames (Sec. 4.3), or make Table 2 (Sec. 4.6).")
+    parser = argparse.ArgumentParser(
+        description="Score a run on held-out frames (Sec. 4.3), or make Table 2 (Sec. 4.6).")
     parser.add_argument("run", type=Path, nargs="?", help="run folder written by train.py")
     parser.add_argument("--fid-features", default="random", metavar="FILE",
-                        help="Inception's TorchScript file for FID (default: random, comparable with nothing published)")
+                        help="Inception's TorchScript file for FID (default: random, see the note of the table)")
     parser.add_argument("--syncnet", type=Path, metavar="FILE",
                         help="SyncNet's published weights (default: an expert trained on the spot stands in)")
     parser.add_argument("--table2", action="store_true", help="train and score the rows of Table 2 on stand-in heads")
