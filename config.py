@@ -25,7 +25,7 @@ class Config:
     n_freq_x: int = 10
     n_freq_v: int = 4
     plane_channels: int = 0  # learnt features of x beside the sines, three planes; 0: none, as in the paper
-    plane_size: int = 48  # 0.05 to 0.08 dm a cell: an open mouth is 0.2 dm high
+    plane_size: int = 48
     plane_rank: int = 16  # planes of the basis that the codes mix
     box: tuple[float, ...] = (-1.3, -2.0, -1.5, 1.3, 1.6, 1.4)  # dm, head frame: what is sampled, two corners
     upsample: int = 8  # image pixels a feature pixel, each way: HeadNeRF's 64 x 64 to 512 x 512
@@ -86,8 +86,8 @@ class Config:
 PAPER = Config()
 SMALL = replace(
     PAPER, preset="small", size=64, width=64, depth=3, plane_channels=16, width_appearance=64, d_feature=64, n_freq_x=4,
-    n_freq_v=2, upsample=4, channels_2d=128, n_coarse=12, n_fine=6, d_id=16, d_ex=16, d_al=16, d_ill=16,
+    n_freq_v=2, upsample=2, plane_size=32, channels_2d=128, n_coarse=8, n_fine=4, d_id=16, d_ex=16, d_al=16, d_ill=16,
     audio_features="logmel", d_lip=32, crop=48, vgg="none", vgg_layers=("relu1_2", "relu2_2"), lambda_per=0.02,
-    lambda_v=0.1, pairs=4, patch=8, pair_share=0.25, lr=2.5e-3, lr_hold=0.75, lr_final=0.05,
-    beta2=0.99, iters=4200, extractor_iters=600, sync_iters=750, save_every=250)
+    lambda_v=0.1, pairs=9, patch=10, pair_share=0.25, lr=4e-3, lr_codes=5e-3, lr_hold=0.75, lr_final=0.05,
+    beta2=0.99, iters=2600, extractor_iters=600, sync_iters=750, save_every=250)
 PRESETS = {"paper": PAPER, "small": SMALL}

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch.nn import functional as F
 from tqdm import tqdm
 
@@ -73,32 +73,39 @@ def same_person(train: Corpus, take) -> np.ndarray:
     return np.flatnonzero(same) if same.any() else np.arange(len(train))
 
 
-def render_heldout(run: Run, train: Corpus, heldout: Corpus, number: int, expression: str, limit: int | None = None,
-                   f_a: Float[np.ndarray, "T w d"] | None = None):
-    """Iterator over rendered frames (H, W, 3) uint8 of held-out take `number`, its first `limit` frames.
+def render_heldout(run: Run, train: Corpus, heldout: Corpus, number: int, expression: str,
+                   only: Int[np.ndarray, "n"] | None = None, f_a: Float[np.ndarray, "T w d"] | None = None):
+    """Iterator over rendered frames (H, W, 3) uint8 of held-out take `number`; of its frames `only` (n,), or of all T.
 
     f_a (T, w, d): other sound features than the take's own.
     """
     take, part = heldout.takes[number], slice(heldout.first[number], heldout.first[number + 1])
-    index = np.arange(part.start, part.stop)[:limit]
+    index = np.arange(part.start, part.stop)
+    only = np.arange(len(index)) if only is None else only
     codes = heldout_codes(run, train, take, heldout.head_crops(index), expression)
-    poses = torch.from_numpy(take.cam_to_head[heldout.row[index]])
+    codes = {name: c[torch.from_numpy(only)] if len(c) > 1 else c for name, c in codes.items()}
+    poses = torch.from_numpy(take.cam_to_head[heldout.row[index[only]]])
     f_a = np.array(heldout.f_a[index]) if f_a is None else f_a
-    return render_frames(run, codes, lip_features(run, f_a), torch.from_numpy(take.K), poses,
+    return render_frames(run, codes, lip_features(run, f_a[only]), torch.from_numpy(take.K), poses,
                          torch.from_numpy(take.background))
 
 
-def score_heldout(run: Run, train: Corpus, heldout: Corpus, per_take: int = 60) -> dict[str, dict]:
-    """Rows of NAMES -> {"psnr": mean over frames inside the mask, "frames": n}; at most `per_take` frames a take."""
+def evenly(n: int, wanted: int) -> Int[np.ndarray, "n"]:
+    """At most `wanted` of the numbers 0 .. n - 1, evenly spread."""
+    return np.unique(np.linspace(0, n - 1, min(n, wanted)).round().astype(np.int64))
+
+
+def score_heldout(run: Run, train: Corpus, heldout: Corpus, per_take: int = 20) -> dict[str, dict]:
+    """Rows of NAMES -> {"psnr": mean over frames inside the mask, "frames": n}; `per_take` frames of each take."""
     scores: dict[str, list[float]] = {name: [] for name in NAMES}
     for number, take in enumerate(heldout.takes):
-        rows = heldout.rows[number][:per_take]
+        only = evenly(len(heldout.rows[number]), per_take)
         baseline = mean_frame(train, same_person(train, take))
         for name in NAMES:
-            frames = [baseline] * len(rows) if name == "mean_face" else \
-                render_heldout(run, train, heldout, number, name, per_take)
+            frames = [baseline] * len(only) if name == "mean_face" else \
+                render_heldout(run, train, heldout, number, name, only)
             scores[name] += [measures.psnr(image, take.frames[row], take.masks[row])
-                             for image, row in zip(frames, rows)]
+                             for image, row in zip(frames, heldout.rows[number][only])]
     return {name: {"what": NAMES[name], "psnr": float(np.mean(values)), "frames": len(values)}
             for name, values in scores.items()}
 

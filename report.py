@@ -13,7 +13,7 @@ import numpy as np
 
 from animate import Run, enlarge
 from corpus import Corpus
-from evaluate import render_heldout, score_heldout
+from evaluate import evenly, render_heldout, score_heldout
 from media import SAMPLE_RATE, replacing, write_video
 
 matplotlib.use("Agg")
@@ -64,12 +64,9 @@ def contact_sheet(run: Run, train: Corpus, heldout: Corpus, path: Path, columns:
     """preview.png: held-out frames over time; top truth, then audio and pose only, then C_ex read by the extractor."""
     strips = []
     for number, take in list(enumerate(heldout.takes))[:4]:
-        rows = heldout.rows[number]
-        wanted = np.unique(np.linspace(0, len(rows) - 1, columns).astype(int))
-        wanted = np.resize(wanted, columns)
-        renders = [list(render_heldout(run, train, heldout, number, name, int(wanted.max()) + 1))
-                   for name in ("audio_pose", "extractor")]
-        lines = [[take.frames[rows[i]] for i in wanted], *([r[i] for i in wanted] for r in renders)]
+        wanted = np.resize(evenly(len(heldout.rows[number]), columns), columns)
+        lines = [take.frames[heldout.rows[number][wanted]],
+                 *(list(render_heldout(run, train, heldout, number, name, wanted)) for name in ("audio_pose", "extractor"))]
         for line, text in zip(lines, ("truth", "audio and pose", "audio, pose, C_ex read")):
             strips.append(caption(np.concatenate([enlarge(f, 128) for f in line], 1), f"{take.name}: {text}"))
     with replacing(path) as temporary:
@@ -84,7 +81,7 @@ def preview_video(run: Run, train: Corpus, heldout: Corpus, path: Path) -> None:
         if room <= 0 or take.fps != fps:
             break
         rows = heldout.rows[number][:room]
-        render = render_heldout(run, train, heldout, number, "audio_pose", len(rows))
+        render = render_heldout(run, train, heldout, number, "audio_pose", np.arange(len(rows)))
         pairs = [caption(np.concatenate([enlarge(take.frames[row]), enlarge(image)], 1), "truth | render")
                  for row, image in zip(rows, render)]
         ids = take.frame_ids[rows]

@@ -97,7 +97,7 @@ def painter(monkeypatch):
     short_training(monkeypatch)
 
     def use(late=0):
-        def render(run, train, heldout, number, expression, limit=None, f_a=None):
+        def render(run, train, heldout, number, expression, only=None, f_a=None):
             own = heldout.f_a[heldout.first[number]:heldout.first[number + 1]]
             opening = heard(np.asarray(own if f_a is None else f_a))
             shown = opening[(np.arange(len(opening)) - late).clip(0, len(opening) - 1)]
