@@ -1,0 +1,63 @@
+"""test_train.py - what a step of the field stage draws, and how its learning rate runs (Sec. 4.2)."""
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import train
+from config import PAPER, SMALL
+
+
+def test_learning_rate_of_paper_is_nerfs_and_of_small_is_held_then_lowered():
+    nerf = [train.learning_rate(replace(PAPER, iters=1000), i) for i in (0, 500, 1000)]
+    assert nerf == pytest.approx([1, 10**-0.5, 0.1])
+    cfg = replace(SMALL, iters=1000, lr_hold=0.75, lr_final=0.05)
+    assert [train.learning_rate(cfg, i) for i in (0, 400, 750)] == [1, 1, 1]
+    assert train.learning_rate(cfg, 875) == pytest.approx(0.05**0.5) and train.learning_rate(cfg, 1000) == pytest.approx(0.05)
+
+
+class Drawn(Exception):
+    """Ends a step once its frames are known."""
+
+
+def draws(share, steps=40):
+    """(index, corner, consecutive) of steps on a corpus that is played by an object with the few parts a step uses."""
+    class Frames:
+        pair_starts = np.array([0, 1, 2, 5, 6])
+
+        def __len__(self):
+            return 8
+
+        def patch_corners(self, index, side, step, rng):
+            return torch.from_numpy(rng.integers(0, 20, (len(index), 2)))
+
+    trainer = train.FieldTrainer.__new__(train.FieldTrainer)
+    trainer.cfg = replace(SMALL, pairs=3, pair_share=share, ex_swap=0.0)
+    trainer.train, trainer.lookalikes = Frames(), np.zeros((8, 2), int)
+    found = []
+
+    def losses(index, expression, consecutive, corner, generator):
+        found.append((index, corner, consecutive))
+        assert np.array_equal(index, expression), "no swap asked for"
+        raise Drawn
+
+    trainer.losses = losses
+    for iteration in range(steps):
+        with pytest.raises(Drawn):
+            trainer.step(iteration)
+    return found
+
+
+@pytest.mark.eq7
+def test_eq7_consecutive_frames_are_cut_at_the_same_place():
+    for index, corner, consecutive in draws(1.0):
+        assert consecutive and np.array_equal(index[3:], index[:3] + 1) and set(index[:3]) <= {0, 1, 2, 5, 6}
+        assert torch.equal(corner[3:], corner[:3]), "L_v compares the same pixels of both frames"
+
+
+def test_other_steps_cut_every_frame_at_a_place_of_its_own():
+    found = draws(0.0)
+    assert not any(consecutive for _, _, consecutive in found)
+    assert sum(torch.equal(corner[3:], corner[:3]) for _, corner, _ in found) == 0
+    assert {int(i) for index, _, _ in found for i in index[3:]} == set(range(8)), "any frame, not only those with a next"
