@@ -7,6 +7,7 @@ Read next: the functions themselves, in this order.
 """
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,13 +97,19 @@ def link_of(exercise: str) -> Link:
     return next(link for link in LINKS if link.exercise == exercise)
 
 
+def anchor(heading: str) -> str:
+    """GitHub's anchor of a Markdown heading: lower case, without punctuation, hyphens for spaces."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
 def readme_table() -> str:
     """The table of README.md, Markdown, from the first marker to the last."""
-    rows = [BEGIN, "| paper | function | test | exercise |", "|---|---|---|---|"]
+    rows = [BEGIN, "| paper | function | test | tutorial | exercise |", "|---|---|---|---|---|"]
     for link in LINKS:
         test = f"pytest tests/{link.test}" if ".py" in link.test else f"pytest -m {link.test}"
         exercise = f"`{link.exercise}`" if link.exercise else ""
-        rows.append(f"| {link.paper} | `{link.function}` | `{test}` | {exercise} |")
+        tutorial = f"[{link.section.split()[0]}](tutorial.md#{anchor(link.section)})"
+        rows.append(f"| {link.paper} | `{link.function}` | `{test}` | {tutorial} | {exercise} |")
     return "\n".join([*rows, END])
 
 
