@@ -1,10 +1,13 @@
 """animate.py - Sec. 3.1 at synthesis: new speech in, a talking-head video with sound out.
 
     python animate.py runs/clip --audio speech.wav --out talk.mp4 [--yaw 10] [--pitch 5] [--orbit] [--subject NAME]
+    python animate.py runs/heads --audio speech.wav --identity toy03 --light toy01:0.5,toy02:0.5
+    python animate.py runs/heads --sweep identity,albedo --out grid.png
 
 In: a run folder of train.py (its checkpoint is all that is needed) and any sound file. Out: an .mp4 as long as the
 sound. Who moves what: F_lip, the lips, comes from the new speech; C_ex (blinks, brows, talking style) and the head
-pose replay the source forwards and backwards; C_id, C_al and C_ill are those of the chosen take. Next: evaluate.py.
+pose replay the source forwards and backwards; C_id, C_al and C_ill are those of the chosen take, or what the options
+ask for (controls.py). Next: evaluate.py.
 """
 from __future__ import annotations
 
@@ -16,15 +19,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
+import controls
 import mesh
 from audio import AudioEncoder, feature_extractor
 from config import Config
 from dhnerf import CODES, DHNeRF, LatentCodes, LatentExtractor
-from media import SAMPLE_RATE, InputError, check_audio_length, read_audio, run_cli, write_video
+from media import SAMPLE_RATE, InputError, check_audio_length, read_audio, run_cli, write_image, write_video
 
 FORMAT = 1  # of checkpoint.pt; raised when old files can no longer be read
 ORBIT_DEGREES, ORBIT_SECONDS = 15.0, 4.0
@@ -157,34 +161,68 @@ def render_frames(run: Run, codes: dict[str, Tensor], f_lip: Tensor | None, K: F
         yield (out["image"][0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
 
 
-def source_codes(run: Run, number: int, rows: np.ndarray) -> dict[str, Tensor]:
-    """The trained codes of take `number`, with C_ex of its frames `rows` (T,)."""
-    take = run.takes[number]
-    index = {name: torch.tensor([row]) for name, row in take["codes"].items()}
-    index |= {"ex": torch.from_numpy(rows) + take["first"]}
-    return {name: run.codes.tables[name](index[name].to(run.device)).detach() for name in CODES}
+def sound_to_lips(run: Run, wave: Float[np.ndarray, "N"], time: Float[np.ndarray, "T"]) -> Tensor | None:
+    """F_lip of speech (N,) at 16 kHz at the times (T,) in seconds. None for a run without the sync module."""
+    if run.e_audio is None:
+        return None
+    return lip_features(run, feature_extractor(run.cfg.audio_features, run.cfg.audio_window, run.device)(wave, time))
 
 
 def animate(run: Run, wave: Float[np.ndarray, "N"], subject: str | None = None, yaw: float = 0.0, pitch: float = 0.0,
-            orbit: bool = False) -> tuple[Iterator[np.ndarray], int, float]:
+            orbit: bool = False, choices: dict[str, str] | None = None) -> tuple[Iterator[np.ndarray], int, float]:
     """Drive the head of `subject` by speech (N,) at 16 kHz. Returns (frames, their number, frames a second).
 
-    The video lasts as long as the sound, to the nearest frame.
+    The video lasts as long as the sound, to the nearest frame. choices: codes from elsewhere, see controls.py.
     """
-    number = run.take_number(subject)
-    take = run.takes[number]
+    take = run.takes[run.take_number(subject)]
     length = max(1, round(len(wave) / SAMPLE_RATE * take["fps"]))
     time = np.arange(length) / take["fps"]
     rows = back_and_forth(len(take["cam_to_head"]), length)
     sway = ORBIT_DEGREES * np.sin(2 * np.pi * time / ORBIT_SECONDS) if orbit else np.zeros(length)
     poses = turn_head(take["cam_to_head"].numpy()[rows], yaw + sway, np.full(length, pitch))
-    f_lip = None
-    if run.e_audio is not None:
-        features = feature_extractor(run.cfg.audio_features, run.cfg.audio_window, run.device)
-        f_lip = lip_features(run, features(wave, time))
-    frames = render_frames(run, source_codes(run, number, rows), f_lip, take["K"], torch.from_numpy(poses),
+    codes = controls.chosen_codes(run, take["name"], rows, choices or {})
+    frames = render_frames(run, codes, sound_to_lips(run, wave, time), take["K"], torch.from_numpy(poses),
                            run.backgrounds[take["background"]])
     return frames, length, take["fps"]
+
+
+def sweep(run: Run, swept: str, wave: Float[np.ndarray, "N"] | None = None, subject: str | None = None,
+          choices: dict[str, str] | None = None, columns: int = 5) -> UInt8[np.ndarray, "H W 3"]:
+    """A grid of pictures in which one code changes from row to row, and a second one, or time, from column to column.
+
+    swept: "identity", or two options such as "identity,albedo". Over time head pose and, where there is sound, lips
+    change; without it they are those of silence. Raises InputError for other options.
+    """
+    take = run.takes[run.take_number(subject)]
+    options = [option.strip() for option in swept.split(",")]
+    if len(options) > 2 or not set(options) <= set(controls.OPTIONS):
+        raise InputError(f"--sweep {swept}: want one or two of {', '.join(controls.OPTIONS)}")
+    wave = np.zeros(SAMPLE_RATE, np.float32) if wave is None else wave
+    steps = columns if len(options) == 1 else 1
+    time = (np.arange(steps) + 0.5) / steps * len(wave) / SAMPLE_RATE
+    rows = ((np.arange(steps) + 0.5) / steps * len(take["cam_to_head"])).astype(np.int64)
+    f_lip = sound_to_lips(run, wave, time)
+    across = controls.sweep_values(run, options[1], take["name"]) if len(options) == 2 else [None]
+    lines = []
+    for down in controls.sweep_values(run, options[0], take["name"]):
+        cells = []
+        for right in across:
+            codes = controls.chosen_codes(run, take["name"], rows, (choices or {}) | {options[0]: down} |
+                                          ({} if right is None else {options[1]: right}))
+            frames = render_frames(run, codes, f_lip, take["K"], take["cam_to_head"][rows],
+                                   run.backgrounds[take["background"]])
+            cells += [caption(enlarge(frame, 128), down if right is None else f"{down} | {right}") for frame in frames]
+        lines.append(np.concatenate(cells, 1))
+    return np.concatenate(lines)
+
+
+def caption(frame: UInt8[np.ndarray, "H W 3"], text: str) -> UInt8[np.ndarray, "h W 3"]:
+    """The frame (H, W, 3) with a line of text above it, as large as fits."""
+    strip = np.full((22, frame.shape[1], 3), 255, np.uint8)
+    wide = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 1.0, 1)[0][0]
+    size = min(0.42, (frame.shape[1] - 8) / max(wide, 1))
+    cv2.putText(strip, text, (4, 15), cv2.FONT_HERSHEY_SIMPLEX, size, (0, 0, 0), 1, cv2.LINE_AA)
+    return np.concatenate([strip, frame])
 
 
 def enlarge(frame: np.ndarray, at_least: int = 256) -> np.ndarray:
@@ -193,25 +231,45 @@ def enlarge(frame: np.ndarray, at_least: int = 256) -> np.ndarray:
     return frame if factor == 1 else cv2.resize(frame, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Write a talking-head video from the command line. Raises InputError for whatever the user can put right."""
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description="Animate a trained head with new speech (Sec. 3.1).")
     parser.add_argument("run", help="run folder written by train.py")
-    parser.add_argument("--audio", required=True, help="speech: .wav or any file with sound")
-    parser.add_argument("--out", default="talk.mp4", help="video to write (default: talk.mp4)")
-    parser.add_argument("--subject", help="whose head, where the run has several: a subject, or subject/sentence")
+    parser.add_argument("--audio", help="speech: .wav or any file with sound; a --sweep can do without")
+    parser.add_argument("--out", help="file to write (default: talk.mp4, or sweep.png with --sweep)")
+    parser.add_argument("--subject", help="whose head and pose, where the run has several: a subject, or subject/sentence")
+    for option in controls.OPTIONS:
+        parser.add_argument(f"--{option}", metavar="WHOSE", help=f"{option} of another subject, subject/sentence, its "
+                            "frame (toy01/sentence02@12), or a mixture (toy01:0.3,toy02:0.7)")
+    parser.add_argument("--sweep", metavar="WHAT", help="write a grid of pictures over all values of one of these four "
+                        "(identity), or of two (identity,albedo)")
     parser.add_argument("--yaw", type=float, default=0.0, help="turn the head, degrees, positive to the image's right")
     parser.add_argument("--pitch", type=float, default=0.0, help="tilt the head, degrees, positive upwards")
     parser.add_argument("--orbit", action="store_true", help=f"swing {ORBIT_DEGREES:.0f} degrees to each side")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     args = parser.parse_args(argv)
+    if args.audio is None and args.sweep is None:
+        parser.error("give --audio for a video, or --sweep for a grid of pictures")
+    return args
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write a talking-head video from the command line. Raises InputError for whatever the user can put right."""
+    args = parse(argv)
     run = load_run(args.run, pick_device(args.device))
-    wave = read_audio(args.audio)
+    choices = {option: getattr(args, option) for option in controls.OPTIONS if getattr(args, option)}
+    wave = None if args.audio is None else read_audio(args.audio)
+    if args.sweep:
+        out = args.out or "sweep.png"
+        write_image(out, sweep(run, args.sweep, wave, args.subject, choices))
+        print(f"wrote {out}")
+        return
+    out = args.out or "talk.mp4"
     check_audio_length(wave, run.takes[run.take_number(args.subject)]["fps"], args.audio)
-    frames, length, fps = animate(run, wave, args.subject, args.yaw, args.pitch, args.orbit)
+    frames, length, fps = animate(run, wave, args.subject, args.yaw, args.pitch, args.orbit, choices)
     with tqdm(frames, "rendering", length, unit="frame") as bar:
-        write_video(args.out, (enlarge(frame) for frame in bar), fps, wave)
-    print(f"wrote {args.out}: {length} frames at {fps:g} a second, {length / fps:.2f} s")
+        write_video(out, (enlarge(frame) for frame in bar), fps, wave)
+    print(f"wrote {out}: {length} frames at {fps:g} a second, {length / fps:.2f} s")
 
 
 if __name__ == "__main__":

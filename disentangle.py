@@ -20,7 +20,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -29,13 +28,12 @@ from tqdm import tqdm
 import factors
 import landmarker
 import measures
-from animate import Run, enlarge, lip_features, load_run, pick_device, render_frames
+from animate import Run, caption, enlarge, lip_features, load_run, pick_device, render_frames
 from corpus import LABELS, Corpus
 from dhnerf import CODES
-from report import caption
 from scores import trained_landmarker
 from factors import FactorReader, World, head_poses
-from media import replacing, run_cli
+from media import replacing, run_cli, write_image
 
 FRAMES = 6  # poses over which a change is averaged; frames a recombination
 PAIRS = 2  # changes of one code a person
@@ -307,8 +305,7 @@ def disentangle(folder: Path, device: torch.device) -> str:
     for name, content in (("disentangle.md", text), ("disentangle.csv", buffer.getvalue())):
         with replacing(folder / name) as temporary:
             temporary.write_text(content)
-    with replacing(folder / "swaps.png") as temporary:
-        cv2.imwrite(str(temporary), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    write_image(folder / "swaps.png", picture)
     return text
 
 

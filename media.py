@@ -18,6 +18,7 @@ from math import gcd
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 from jaxtyping import Float, Num, UInt8
 from scipy.signal import resample_poly
@@ -278,6 +279,16 @@ def _encode(container, frames: Iterator[np.ndarray], rate: Fraction, wave: np.nd
     if sound is not None:
         _mux_audio(container, sound, wave, done, len(wave))
         container.mux(sound.encode(None))
+
+
+def write_image(path: str | Path, image: UInt8[np.ndarray, "H W 3"]) -> None:
+    """Write an RGB picture (H, W, 3); the ending says how (.png, .jpg). Raises InputError when it cannot be written."""
+    ending = Path(path).suffix.lower()
+    if ending not in (".png", ".jpg", ".jpeg"):
+        raise InputError(f"{path}: pictures are written as .png or .jpg; choose another --out")
+    data = cv2.imencode(ending, np.ascontiguousarray(image[..., ::-1]))[1]
+    with replacing(path) as temporary:
+        temporary.write_bytes(data.tobytes())
 
 
 def write_video(path: str | Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps: float | int,

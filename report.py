@@ -7,14 +7,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import cv2
 import matplotlib
 import numpy as np
 
-from animate import Run, enlarge
+from animate import Run, caption, enlarge
 from corpus import Corpus
 from evaluate import evenly, render_heldout, score_heldout
-from media import SAMPLE_RATE, replacing, write_video
+from media import SAMPLE_RATE, replacing, write_image, write_video
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402 - after the choice of a back end that needs no display
@@ -53,13 +52,6 @@ def plot_losses(log: Path, path: Path) -> None:
     plt.close(figure)
 
 
-def caption(frame: np.ndarray, text: str) -> np.ndarray:
-    """The frame (H, W, 3) with a line of text above it."""
-    strip = np.full((22, frame.shape[1], 3), 255, np.uint8)
-    cv2.putText(strip, text, (4, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
-    return np.concatenate([strip, frame])
-
-
 def contact_sheet(run: Run, train: Corpus, heldout: Corpus, path: Path, columns: int = 8) -> None:
     """preview.png: held-out frames over time; top truth, then audio and pose only, then C_ex read by the extractor."""
     strips = []
@@ -69,8 +61,7 @@ def contact_sheet(run: Run, train: Corpus, heldout: Corpus, path: Path, columns:
                  *(list(render_heldout(run, train, heldout, number, name, wanted)) for name in ("audio_pose", "extractor"))]
         for line, text in zip(lines, ("truth", "audio and pose", "audio, pose, C_ex read")):
             strips.append(caption(np.concatenate([enlarge(f, 128) for f in line], 1), f"{take.name}: {text}"))
-    with replacing(path) as temporary:
-        cv2.imwrite(str(temporary), cv2.cvtColor(np.concatenate(strips), cv2.COLOR_RGB2BGR))
+    write_image(path, np.concatenate(strips))
 
 
 def preview_video(run: Run, train: Corpus, heldout: Corpus, path: Path) -> None:

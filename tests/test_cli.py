@@ -330,6 +330,22 @@ def test_animate_with_an_unknown_subject_lists_the_known(run_folder, capfd):
 
 # --------------------------------------------------------------------------------------------------- evaluate.py
 
+def test_animate_takes_codes_from_elsewhere_and_draws_grids(run_folder, capfd):
+    speech = write_wav("speech.wav", voiced(0.4))
+    names = [take["name"] for take in torch.load(run_folder / "checkpoint.pt", weights_only=True)["takes"]]
+    succeed(animate, run_folder, "--audio", speech, "--identity", names[-1].split("/")[0], "--expression",
+            f"{names[0]}@2", "--light", f"{names[0]}:1,{names[-1]}:2", "--out", "mixed.mp4")
+    assert sound_and_picture("mixed.mp4")[1] == 12
+    succeed(animate, run_folder, "--sweep", "identity", "--audio", speech, "--out", "grid.png")
+    grid = cv2.imread("grid.png")
+    assert grid.shape == (2 * 150, 5 * 128, 3)
+    assert "--light nobody" in fail(capfd, animate, run_folder, "--audio", speech, "--light", "nobody")
+    assert ".png or .jpg" in fail(capfd, animate, run_folder, "--sweep", "identity", "--out", "grid.txt")
+    with pytest.raises(SystemExit):
+        animate.main([str(run_folder)])
+    assert "--sweep for a grid" in capfd.readouterr().err
+
+
 @pytest.fixture(scope="session")
 def toy_run(tmp_path_factory):
     """A short run on a small set of stand-in heads."""
