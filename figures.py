@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 import mesh
-import toyhead
+import toyface
 import toyset
 from media import replacing
 
@@ -23,14 +23,13 @@ POSES = ({}, {"jaw": 0.9, "brow": 0.8}, {"pucker": 0.9, "jaw": 0.3}, {"smile": 1
 
 def people(seed: int = 0) -> list[np.ndarray]:
     """Identities (I,) of the default set's subjects."""
-    names = [f"toy{s + 1:02d}" for s in range(SUBJECTS)]
-    return [toyhead.random_identity(toyset._stream(seed, "shape", name)) for name in names]
+    return [toyset.identity(seed, s) for s in range(SUBJECTS)]
 
 
 def heads_sheet(size: int = 96) -> np.ndarray:
     """A row a subject: four expressions in one light, then in another, the head a little turned. (H, W, 3) uint8."""
-    lights = [mesh.random_light(np.random.default_rng(s)) for s in (3, 8)]
-    expression = np.array([[pose.get(name, 0.0) for name in toyhead.EXPRESSION] for pose in POSES])
+    lights = mesh.light_set(6, np.random.default_rng(3))[:2]
+    expression = np.array([[pose.get(name, 0.0) for name in toyface.EXPRESSION] for pose in POSES])
     motion = np.tile(np.eye(4), (len(POSES), 1, 1))
     motion[:, :3, :3] = mesh.turn(np.radians([0.0, 14, -14, 8]), np.zeros(4), np.zeros(4))
     rows = [np.concatenate([frame for light in lights
@@ -42,11 +41,10 @@ def heads_sheet(size: int = 96) -> np.ndarray:
 def talking(subjects: tuple[int, ...] = (0, 1, 4), size: int = 96, seconds: float = 2.0) -> list[np.ndarray]:
     """Frames (size, 3 size, 3) of some subjects who speak one sentence side by side, FPS a second."""
     expression = toyset.recording(0, "toy01", 0, seconds)[0][::60 // FPS]  # (T, 8), the set has 60 a second
-    parts = []
+    lights, parts = mesh.light_set(6, np.random.default_rng(3)), []
     for s in subjects:
         motion = mesh.head_motion(len(expression), float(FPS), np.random.default_rng(s))
-        light = mesh.random_light(np.random.default_rng(3 + s))
-        parts.append(toyset.render_truth(people()[s], expression, s, light, motion, size)[0])
+        parts.append(toyset.render_truth(people()[s], expression, s, lights[s], motion, size)[0])
     return list(np.concatenate(parts, axis=2))
 
 

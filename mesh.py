@@ -233,23 +233,40 @@ def _resolve(shaded, sample, size, supersample, background):
     return np.clip(image, 0, 1), alpha
 
 
-def random_light(rng: np.random.Generator, azimuth: float | None = None) -> Float[np.ndarray, "9 3"]:
-    """A plausible room: even light plus one soft key light from the front half, slightly tinted. Shading 0.2
-    .. 1.3. azimuth: where the key light stands, degrees, positive to image right; drawn where None.
+def key_light(azimuth: float, height: float, share: float, warmth: float, peak: float) -> Float[np.ndarray, "9 3"]:
+    """Even light plus one soft key light: shading `peak`, on average over the channels, where the surface faces the key.
 
-    The key is a Lambertian cosine lobe cut to degree 2: max(n.l, 0) = 1/4 P0 + 1/2 P1 + 5/16 P2 of n.l, and
-    P_l(n.l) = 4 pi / (2 l + 1) sum_m Y_lm(n) Y_lm(l).
+    azimuth, height: degrees to image right and up, from the front; share: the key's part of the light, 0 .. 1; warmth:
+    -1 (blue) .. 1 (orange), of the key only. The key is a Lambertian cosine lobe cut to degree 2:
+    max(n.l, 0) = 1/4 P0 + 1/2 P1 + 5/16 P2 of n.l, and P_l(n.l) = 4 pi / (2 l + 1) sum_m Y_lm(n) Y_lm(l).
     """
-    drawn, height = rng.uniform(-75, 75), np.radians(rng.uniform(-5, 50))
-    side = np.radians(drawn if azimuth is None else azimuth)
-    direction = np.array([np.sin(side) * np.cos(height), np.sin(height), np.cos(side) * np.cos(height)])
-    peak, key_share = rng.uniform(1.0, 1.18), rng.uniform(0.35, 0.65)
+    a, h = np.radians([azimuth, height])
+    direction = np.array([np.sin(a) * np.cos(h), np.sin(h), np.cos(a) * np.cos(h)])
     degree = np.array([0, 1, 1, 1, 2, 2, 2, 2, 2])
     lobe = np.array([1 / 4, 1 / 2, 5 / 16])[degree] * 4 * np.pi / (2 * degree + 1) * sh_basis(direction)
-    light = key_share * lobe
-    light[0] += (1 - key_share) / SH_CONSTANTS[0]
-    tint = 1 + rng.uniform(-0.08, 0.08) * np.array([1.0, 0.1, -1.0])  # warm .. cold
-    return (peak * light[:, None] * tint).astype(np.float32)
+    tint = 1 + 0.22 * warmth * np.array([1.0, 0.1, -1.0])
+    light = share * lobe[:, None] * tint
+    light[0] += (1 - share) / SH_CONSTANTS[0]
+    return (peak * light / (1 + share / 16)).astype(np.float32)  # the cut lobe is 17/16 at its peak
+
+
+def _drawn_light(rng, azimuth, warmth):
+    return key_light(azimuth, rng.uniform(0, 55), rng.uniform(0.66, 0.8), warmth, rng.uniform(1.08, 1.14))
+
+
+def random_light(rng: np.random.Generator) -> Float[np.ndarray, "9 3"]:
+    """A plausible room (key_light): the key from the front half, left or right, warm or cold. Shading 0.2 .. 1.25."""
+    return _drawn_light(rng, rng.uniform(-80, 80), rng.uniform(-1, 1))
+
+
+def light_set(count: int, rng: np.random.Generator) -> Float[np.ndarray, "{count} 9 3"]:
+    """`count` rooms that are told apart at a glance: azimuths from -80 to 80 degrees, warmths from -1 to 1, and
+    neighbours in azimuth far apart in warmth; the order of the set is shuffled."""
+    azimuths = np.linspace(-80, 80, count) + rng.uniform(-6, 6, count)
+    place = np.arange(count)
+    warmth = np.linspace(1, -1, count)[np.argsort(place[np.argsort(place % 2, kind="stable")])]  # 0 3 1 4 2 5
+    lights = np.stack([_drawn_light(rng, float(a), float(w)) for a, w in zip(azimuths, warmth)])
+    return lights[rng.permutation(count)]
 
 
 @functools.lru_cache(maxsize=1)

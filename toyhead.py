@@ -1,16 +1,14 @@
-"""toyhead.py - a morphable head made by hand: the stand-in for VOCASET's people (Sec. 4.1) and their
-landmarks (3.2).
+"""toyhead.py - the surfaces of the mean stand-in head: skin, mouth, teeth, eyes, ears, neck (in place of Sec. 4.1's scans).
 
-A head is a mean shape plus displacement fields: of identity (SHAPE), linear, and of expression (EXPRESSION),
-with squares for jaw and lids. Vertex colours (albedo) are drawn apart from both, so C_id, C_ex and C_al of
-Eq. 1 are independent by construction. All heads share one topology; the 68 iBUG landmarks are vertices of it.
+The skin is one sheet over a skull given by horizontal sections, plus a relief for nose, sockets and lips. Mouth and
+eyes are holes in it with rings of points around them, so that lips and lids can close exactly; the 68 iBUG landmarks
+(Sec. 3.2) are vertices of it.
 
-In: identity (I,), expression (T, E). Out: vertices (T, V, 3), faces (F, 3), colours (V, 3), landmark_model().
+In: nothing. Out: parts with points (N, 3) and faces (F, 3); landmark_indices (68,).
 Axes as everywhere: x image right (the person's left), y up, z out of the face; dm.
-Read next: toyset.py, where these heads speak.
+Read next: toyhair.py (the hair), then toyface.py, which joins the parts and moves them.
 """
 
-import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,14 +16,7 @@ from jaxtyping import Float, Int
 from scipy.interpolate import PchipInterpolator
 from scipy.spatial import Delaunay
 
-import mesh
-
 SPREAD = 0.72  # dm of surface a radian, roughly
-EXPRESSION = ("jaw", "width", "pucker", "press", "tuck", "brow", "blink", "smile")  # 0 .. 1, width -1 .. 1
-SHAPE = ("width", "face length", "jaw width", "chin", "nose length", "nose protrusion", "nose width",
-         "eye spacing", "brow height", "brow ridge", "mouth width", "lip fullness", "cheeks", "forehead",
-         "ear size", "hair volume",
-         "hair length")  # each about N(0, 1), except hair length 0 (short) .. 1 (long)
 
 # Horizontal sections of the head, eyes at y = 0: v runs along the surface from below the chin to the crown.
 PROFILE = np.array([  # v, y, half-width, z of the widest point, z in front, z at the back
@@ -37,7 +28,7 @@ PROFILE = np.array([  # v, y, half-width, z of the widest point, z in front, z a
     (0.85, 0.85, 0.65, -0.15, 0.54, -0.88), (1.10, 1.03, 0.45, -0.17, 0.28, -0.64),
     (1.30, 1.12, 0.22, -0.18, 0.04, -0.40), (1.50, 1.15, 0.00, -0.18, -0.18, -0.18)])
 EYE, EYE_RADIUS = np.array([0.31, 0.0, 0.515]), 0.17  # centre of the eye at image right
-LID = 1.04  # radius of the sphere on which the lids move, against the eye's
+LID = 1.05  # radius of the sphere on which the lids move, against the eye's
 MOUTH_Y, MOUTH_WIDTH = -0.74, 0.26
 JAW_HINGE = np.array([0.0, -0.12, 0.0])
 JAW_ANGLE = np.radians(17)  # at jaw = 1
@@ -109,7 +100,7 @@ def _ring(half_width, up, down, n, power=1.0):
 N_LIP, N_LID = 17, 13  # points from corner to corner
 LIP_RINGS = [(0.235, 0.02, 0.02), (0.25, 0.055, 0.062), (0.26, 0.088, 0.105), (0.29, 0.115, 0.135),
              (0.34, 0.16, 0.18)]  # half-width, height above and below, from the inner edge outwards
-LID_RINGS = [(0.15, 0.064, 0.052), (0.16, 0.079, 0.064), (0.172, 0.10, 0.075), (0.195, 0.135, 0.10),
+LID_RINGS = [(0.142, 0.046, 0.058), (0.154, 0.062, 0.068), (0.172, 0.09, 0.08), (0.195, 0.13, 0.103),
              (0.225, 0.17, 0.135)]
 
 
@@ -243,7 +234,7 @@ def _skin():
     points = _skull(rest[:, 0], rest[:, 1])
     x, y = points[:, 0], points[:, 1]
     points[:, 2] += _relief(x, y) * smoothstep(4 * np.cos(rest[:, 0]))
-    points[LIPS:LIPS + 96, 2] += np.repeat([-0.005, 0.05, 0.015], 32)
+    points[LIPS:LIPS + 96, 2] += np.repeat([-0.025, 0.03, 0.01], 32)
     beside = (np.abs(x) - EYE[0]) ** 2 + (y - EYE[1]) ** 2
     lid_z = EYE[2] + np.sqrt(np.maximum((LID * EYE_RADIUS) ** 2 - beside, 0))
     near = (lid_z > EYE[2]) & (points[:, 2] > 0)
@@ -257,7 +248,7 @@ def _skin():
 
 def _jaw_share(x, v, z):
     """A point's share of the jaw's rotation: a sharp step between the lips, a soft one in the cheeks."""
-    half_band = 0.02 + 0.3 * np.minimum(np.abs(x) / MOUTH_WIDTH, 1.1) ** 4
+    half_band = 0.02 + 0.3 * np.minimum(np.abs(x) / MOUTH_WIDTH, 1.1) ** 7
     return smoothstep(0.5 + 0.5 * (MOUTH_Y - v) / half_band) * smoothstep((z + 0.3) / 0.5)
 
 
@@ -270,21 +261,21 @@ def _mouth(skin):
     bag = _shell("bag", np.stack(rows), jaw=np.tile(skin.jaw[LIPS:LIPS + 32], 6))
     bag.faces = _strips(np.arange(192).reshape(6, 32), closed=True)  # seen from within
     bag.lip = (bag.depth < 2) * 1.0
-    x = np.linspace(-0.22, 0.22, 17)
+    x = np.linspace(-0.17, 0.17, 17)
     teeth = []
     for name, top, bottom, dz, jaw in (("upper teeth", 0.06, -0.045, 0, 0.0),
                                        ("lower teeth", -0.02, -0.13, -0.035, 1.0)):
-        row = np.stack([x, 0 * x, edge[8, 2] - 0.075 + dz - 1.9 * x**2], axis=1)
+        row = np.stack([x, 0 * x, edge[8, 2] - 0.055 + dz - 2.6 * x**2], axis=1)
         heights = np.linspace(top, bottom, 3)[:, None, None] * [0, 1, 0] + [0, MOUTH_Y, 0]
         teeth.append(_shell(name, row + heights, closed=False, facing=np.array([0, 0, 1.0]), jaw=jaw))
     return [bag, *teeth]
 
 
-IRIS = np.array([0, 0.10, 0.15, 0.175, 0.28, 0.385, 0.415, 0.48, 0.65, 0.9, 1.2, 1.6, 2.2, np.pi])  # angles
+IRIS = np.array([0, 0.10, 0.15, 0.175, 0.28, 0.38, 0.41, 0.48, 0.6, 0.85, 1.2, 1.6, np.pi])  # angles
 
 
 def _eye():
-    around = np.linspace(0, 2 * np.pi, 20, endpoint=False)
+    around = np.linspace(0, 2 * np.pi, 16, endpoint=False)
     ring = np.stack([np.cos(around), np.sin(around), 0 * around], axis=1)
     rings = np.sin(IRIS)[:, None, None] * ring + np.cos(IRIS)[:, None, None] * [0, 0, 1]
     return _shell("left eye", EYE + EYE_RADIUS * rings)
@@ -304,232 +295,11 @@ def _ear():
 
 
 def _neck():
-    y = np.array([-0.45, -0.7, -0.95, -1.2, -1.45, -1.7, -1.95, -2.15])
-    around = np.linspace(0, 2 * np.pi, 28, endpoint=False)
+    y = np.array([-0.45, -0.8, -1.15, -1.5, -1.85, -2.15])
+    around = np.linspace(0, 2 * np.pi, 20, endpoint=False)
     half_width = np.interp(y, [-2.1, -1.4, -0.9], [0.75, 0.52, 0.47])
     half_depth = np.interp(y, [-1.5, -0.9], [0.48, 0.44])
     middle = np.interp(y, [-1.5, -0.5], [-0.42, -0.34])
     rings = [np.stack([w * np.sin(around), 0 * around + h, m + d * np.cos(around)], axis=1)
              for w, h, m, d in zip(half_width, y, middle, half_depth)]
     return _shell("neck", np.stack(rings))
-
-
-SHORT_HAIR = ([0, 30, 52, 66, 76, 84, 100, 112, 140, 180], [.66, .68, .62, .40, .12, .0, .22, -.1, -.5, -.6])
-LONG_HAIR = ([0, 30, 52, 66, 76, 84, 100, 180], [.66, .68, .60, .30, -.6, -1.25, -1.4, -1.4])  # degrees, v
-
-
-def hairline(points: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N"]:
-    """The height (N,) in dm of short hair's edge above or below each point of the head."""
-    x, y, z = points.T
-    _, half_width, z_middle, _, _ = _profile(y).T
-    turned = np.degrees(np.arcsin(np.clip(np.abs(x) / np.maximum(half_width, 1e-6), 0, 1)))
-    return np.interp(np.where(z > z_middle, turned, 180 - turned), *SHORT_HAIR)
-
-
-def _hair_rings(long, volume):
-    """Hair as a cap (22, 48, 3) over the skull: from the crown to the hairline, or down to the shoulders."""
-    theta = np.linspace(-np.pi, np.pi, 48, endpoint=False)
-    t = np.linspace(0, 1, 22)[:, None]
-    edge = np.interp(np.degrees(np.abs(theta)), *(LONG_HAIR if long else SHORT_HAIR))
-    v = 1.5 + (edge - 1.5) * t**0.9  # (22, 48)
-    points = _skull(np.broadcast_to(theta, v.shape), np.maximum(v, -0.05))
-    points[..., 1] += np.minimum(v + 0.05, 0)
-    outward = mesh._unit(points - [0, 0.15, -0.2])
-    return points + outward * volume * smoothstep(1.02 - t**6)[..., None] - outward * 0.03 * t[..., None] ** 8
-
-
-# ---- the morphable model -----------------------------------------------------------------------------------
-
-@dataclass
-class Model:
-    """mean (V, 3) dm, faces (F, 3), part names (V,), weights (V,), shape fields (I, V, 3)."""
-    mean: np.ndarray
-    faces: np.ndarray
-    part: np.ndarray
-    jaw: np.ndarray
-    lip: np.ndarray
-    depth: np.ndarray
-    shape: np.ndarray
-
-
-@functools.lru_cache(maxsize=1)
-def model() -> Model:
-    """The mean head and its fields of identity. Built once; every head of every toy set has this topology."""
-    skin, eye, ear = _skin(), _eye(), _ear()
-    hair = _shell("hair", _hair_rings(False, 0.12))
-    eyes, ears = [eye, _mirrored("right eye", eye)], [ear, _mirrored("right ear", ear)]
-    parts = [skin, *_mouth(skin), *eyes, *ears, _neck(), hair]
-    starts = np.cumsum([0] + [len(p.points) for p in parts])
-
-    def column(name):
-        return np.concatenate([np.broadcast_to(getattr(p, name), len(p.points)) for p in parts])
-
-    mean = np.concatenate([p.points for p in parts])
-    faces = np.concatenate([p.faces + start for p, start in zip(parts, starts)])
-    out = Model(mean, faces, column("name"), column("jaw"), column("lip"), column("depth"), np.empty(0))
-    out.shape = _shape_fields(out)
-    return out
-
-
-def _shape_fields(head):
-    """Displacement (I, V, 3) in dm of one unit of each SHAPE parameter. Hair and ears follow the head."""
-    x, y, z = head.mean.T
-    ax, side, zero = np.abs(x), np.tanh(x / 0.1), np.zeros_like(x)
-    front, low = smoothstep(z / 0.4), smoothstep((-0.2 - y) / 0.5) * ~np.isin(head.part, ["neck", "hair"])
-    mouth = bell(y, MOUTH_Y, 0.2) * bell(x, 0, 0.45) * front
-    eye = front * smoothstep((0.5 - np.hypot(ax - EYE[0], y)) / 0.25)
-    tip = front * bell(x, 0, 0.22)
-    fields = {
-        "width": (0.045 * x, zero, zero),
-        "face length": (zero, 0.07 * np.minimum(y + 0.1, 0), zero),
-        "jaw width": (0.09 * x * low, zero, zero),
-        "chin": (zero, -0.03 * smoothstep((-0.8 - y) / 0.3) * low, 0.045 * bell(y, -1.05, 0.16) * front),
-        "nose length": (zero, -0.035 * tip * bell(y, -0.48, 0.14), zero),
-        "nose protrusion": (zero, zero, tip * (0.04 * bell(y, -0.42, 0.14) + 0.02 * bell(y, -0.15, 0.15))),
-        "nose width": (0.14 * x * tip * bell(y, -0.47, 0.13), zero, zero),
-        "eye spacing": (0.02 * side * eye, zero, zero),
-        "brow height": (zero, 0.025 * front * bell(y, 0.26, 0.1), zero),
-        "brow ridge": (zero, zero, 0.03 * front * bell(y, 0.2, 0.09)),
-        "mouth width": (0.09 * x * mouth, zero, zero),
-        "lip fullness": (zero, 0.2 * (y - MOUTH_Y) * head.lip, 0.012 * head.lip),
-        "cheeks": (0.035 * side * bell(ax, 0.55, 0.25) * bell(y, -0.5, 0.25), zero,
-                   0.03 * front * bell(ax, 0.42, 0.18) * bell(y, -0.45, 0.22)),
-        "forehead": (zero, 0.06 * np.maximum(y - 0.4, 0), 0.03 * front * bell(y, 0.6, 0.25)),
-    }
-    stacked = [np.stack(fields[name], axis=-1) for name in SHAPE[:len(fields)]]
-    return np.stack([*stacked, _ear_size(head), *_hair_fields(head)])
-
-
-def _ear_size(head):
-    field = np.zeros_like(head.mean)
-    for name in ("left ear", "right ear"):
-        ear = head.part == name
-        field[ear] = 0.1 * (head.mean[ear] - head.mean[ear].mean(axis=0))
-    return field
-
-
-def _hair_fields(head):
-    fields = np.zeros((2, *head.mean.shape))
-    hair = head.part == "hair"
-    fields[0, hair] = 0.2 * (_hair_rings(False, 0.3) - _hair_rings(False, 0.1)).reshape(-1, 3)
-    fields[1, hair] = (_hair_rings(True, 0.16) - _hair_rings(False, 0.12)).reshape(-1, 3)
-    return fields
-
-
-def random_identity(rng: np.random.Generator) -> Float[np.ndarray, "I"]:
-    """One person's SHAPE parameters: N(0, 1) cut at 2; half of the people have hair below the ears."""
-    identity = np.clip(rng.normal(size=len(SHAPE)), -2, 2)
-    identity[-1] = rng.choice([0.0, rng.uniform(0.6, 1.0)])
-    return identity
-
-
-def neutral_head(identity: Float[np.ndarray, "I"]) -> Float[np.ndarray, "V 3"]:
-    """Vertices (V, 3) in dm of a person at rest, origin midway between this person's landmarks 0 and 16."""
-    vertices = model().mean + np.tensordot(identity, model().shape, 1)
-    return vertices - vertices[landmark_indices()[[0, 16]]].mean(axis=0)
-
-
-def _muscles():
-    """Displacement (V, 3) in dm at full strength of the expressions that move points along straight lines."""
-    head = model()
-    x, y, z = head.mean.T
-    zero, front, soft = np.zeros_like(x), smoothstep(z / 0.4), np.isin(head.part, ["skin", "bag"])
-    mouth = soft * front * bell(x, 0, 0.42) * bell(y, MOUTH_Y, 0.2)
-    lip, lower_lip = head.lip * soft, head.lip * np.maximum(2 * head.jaw - 1, 0)
-    corner = mouth * bell(np.abs(x), 0.27, 0.17)
-    cheek = soft * front * bell(np.abs(x), 0.45, 0.14) * bell(y, -0.36, 0.16)
-    moves = {
-        "width": (0.16 * x * mouth, zero, -0.5 * x**2 * mouth),
-        "pucker": (-0.42 * x * mouth, zero, (0.1 * bell(x, 0, 0.2) + 0.02) * mouth),
-        "press": (zero, -0.55 * (y - MOUTH_Y) * lip, -0.03 * lip),
-        "tuck": (zero, 0.06 * lower_lip, -0.05 * lower_lip),
-        "brow": (zero, 0.08 * front * bell(y, 0.3, 0.13) * (head.part == "skin"), zero),
-        "smile": (0.07 * np.sign(x) * corner, 0.08 * corner + 0.03 * cheek, 0.03 * cheek - 0.04 * corner)}
-    return {name: np.stack(move, axis=-1) for name, move in moves.items()}
-
-
-def eye_centre(vertices: Float[np.ndarray, "V 3"], name: str) -> Float[np.ndarray, "3"]:
-    """The middle (3,) of the part "left eye" or "right eye" (its vertices crowd at the iris: no mean)."""
-    ball = vertices[model().part == name]
-    return (ball.min(axis=0) + ball.max(axis=0)) / 2
-
-
-def _about_x(points, angle):
-    """Points (..., 3) turned about the x axis; a positive angle takes what is in front downwards."""
-    c, s = np.cos(angle), np.sin(angle)
-    x, y, z = np.moveaxis(points, -1, 0)
-    return np.stack([x, c * y - s * z, s * y + c * z], axis=-1)
-
-
-def _jaw_opened(neutral, amount):
-    arm = neutral - JAW_HINGE
-    return neutral + model().jaw[:, None] * (_about_x(arm, amount * JAW_ANGLE) - arm)
-
-
-def _blinked(neutral, amount):
-    """Turn the upper lids about the eye's x axis; at amount 1 their margins lie on the lower lids'."""
-    out = neutral.copy()
-    share = np.array([1.0, 0.8, 0.5, 0.2, 0.0])[:, None]  # of the five rings around the eye
-    upper = np.arange(N_LID)
-    lower = np.r_[0, np.arange(2 * N_LID - 3, N_LID - 1, -1), N_LID - 1]  # the point below each upper one
-    for first, eyeball in ((LIDS_LEFT, "left eye"), (LIDS_RIGHT, "right eye")):
-        centre = eye_centre(neutral, eyeball)
-        ids = first + (2 * N_LID - 2) * np.arange(5)[:, None] + upper  # (5, 13)
-        rings, goal = neutral[ids] - centre, neutral[first + lower] - centre
-        way = np.arctan2(rings[0, :, 1], rings[0, :, 2]) - np.arctan2(goal[:, 1], goal[:, 2])
-        miss = goal - _about_x(rings[0], way)  # 0 where a person's lids are still round
-        out[ids] = _about_x(rings, amount * share * way) + amount * share[..., None] * miss + centre
-    return out
-
-
-def expression_fields(neutral: Float[np.ndarray, "V 3"]) -> Float[np.ndarray, "K V 3"]:
-    """Fields (2E, V, 3): vertices = neutral + sum_k e_k F_k + e_k^2 F_{E+k}.
-
-    Jaw and lids move on arcs (a straight blink would cut through the eyeball); the squares follow these arcs
-    and meet them exactly at e = 0, 1/2 and 1. The other expressions have no squares.
-    """
-    linear, square = np.zeros((2, len(EXPRESSION), *neutral.shape))
-    for name, field in _muscles().items():
-        linear[EXPRESSION.index(name)] = field
-    for name, pose in (("jaw", _jaw_opened), ("blink", _blinked)):
-        half, full = pose(neutral, 0.5) - neutral, pose(neutral, 1.0) - neutral
-        linear[EXPRESSION.index(name)], square[EXPRESSION.index(name)] = 4 * half - full, 2 * full - 4 * half
-    return np.concatenate([linear, square])
-
-
-def head_vertices(identity: Float[np.ndarray, "I"], expression: Float[np.ndarray, "T E"]
-                  ) -> Float[np.ndarray, "T V 3"]:
-    """The exact vertices (T, V, 3), dm, head frame, of any identity (SHAPE) with any expression (EXPRESSION).
-
-    evaluate.py renders with it what was never recorded: person a with the expression of person b.
-    """
-    neutral = neutral_head(identity)
-    fields = expression_fields(neutral)
-    terms = np.concatenate([expression, expression**2], axis=1)  # (T, 2E)
-    moved = terms.astype(np.float32) @ fields.reshape(len(fields), -1).astype(np.float32)
-    return moved.reshape(-1, *neutral.shape) + neutral.astype(np.float32)
-
-
-# ---- the generic landmark face -----------------------------------------------------------------------------
-
-@functools.lru_cache(maxsize=1)
-def landmark_model():
-    """tracking.LandmarkModel of people in general (Sec. 3.2): mean (68, 3), id_basis (12, 68, 3), exp_basis
-    (8, 68, 3).
-
-    Head frame, dm. PCA of 400 random stand-in heads at rest, and of 400 random expressions of the mean one; a
-    unit coefficient is one standard deviation. tracking.py fits it to clips of real people and refines the
-    shape.
-    """
-    from tracking import LandmarkModel, pca_model  # here: tracking.py stands without this file
-
-    rng, marks, n = np.random.default_rng(68), landmark_indices(), len(EXPRESSION)
-    people = np.tensordot(np.stack([random_identity(rng) for _ in range(400)]), model().shape[:, marks], 1)
-    people = people + model().mean[marks]  # (400, 68, 3)
-    people = people - (people[:, :1] + people[:, 16:17]) / 2
-    moves = expression_fields(neutral_head(np.zeros(len(SHAPE))))[:, marks]
-    random = rng.uniform(size=(400, n)) * (rng.uniform(size=(400, n)) < 0.5)  # half of the muscles at a time
-    random[:, EXPRESSION.index("width")] *= rng.choice([-1, 1], 400)
-    offsets = np.tensordot(np.concatenate([random, random**2], axis=1), moves, 1)
-    fitted = pca_model(people, offsets, n)
-    return LandmarkModel(fitted.mean, fitted.id_basis[:12], fitted.exp_basis)

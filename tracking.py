@@ -279,7 +279,7 @@ def track(landmarks: Float[np.ndarray, "T 68 2"], image_size: tuple[int, int], f
     of the stand-in heads by default. Raises ValueError when no frame has landmarks. About 2 ms a frame.
     """
     if model is None:
-        from toyset import landmark_model                         # here, because toyset imports this module
+        from toyface import landmark_model                        # here, because toyface imports this module
         model = landmark_model()
     width, height = image_size
     focal = FOCAL_IN_WIDTHS * width

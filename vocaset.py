@@ -348,5 +348,5 @@ def open_look(folder: Path, seed: int) -> Look:
     except (ValueError, OSError, EOFError) as error:
         raise InputError(f"{folder}: albedo.npy, gloss.npy, lights.npy or factors.json is damaged ({error}); "
                          "write the stand-in heads again with toyset.py") from error
-    lights = read["lights"] if "lights" in read else np.stack([mesh.random_light(rng) for _ in range(LIGHTS)])
+    lights = read["lights"] if "lights" in read else mesh.light_set(LIGHTS, rng)
     return Look(read.get("albedo"), read.get("gloss"), lights, factors)

@@ -5,8 +5,10 @@ import pytest
 import audio
 import figures
 import mesh
+import toyface
 import toyhead
 import toyset
+import toyspeech
 import tracking
 from media import to_mono_16k
 from takes import project
@@ -17,7 +19,7 @@ SIZE, FPS = 512, 30
 def clip(seed, noise):
     """Landmarks (T, 68, 2) of a subject's sentence at 512 px with noise (px), and the true cameras (T, 4, 4) and K."""
     expression = toyset.recording(0, f"toy{seed + 1:02d}", 0, 2.0)[0][::2]
-    points = toyhead.head_vertices(figures.people()[seed], expression)[:, toyhead.landmark_indices()].astype(float)
+    points = toyface.head_vertices(figures.people()[seed], expression)[:, toyhead.landmark_indices()].astype(float)
     K, distance = mesh.default_camera(SIZE)
     cameras = mesh.camera_of_motion(mesh.head_motion(len(points), float(FPS), np.random.default_rng(seed)), distance)
     rng = np.random.default_rng(100 + seed)
@@ -51,11 +53,11 @@ def test_tracking_of_stand_in_heads_from_noisy_landmarks(noise, degrees, percent
 def vowel_frames(subject, sentence):
     """Log-mel vectors at the middle of each vowel of a sentence, and the vowels."""
     _, wave, text = toyset.recording(0, subject, sentence, 2.0)
-    length = len(wave) / toyset.SAMPLE_RATE
-    features, times = audio.log_mel(to_mono_16k(wave, toyset.SAMPLE_RATE))
-    starts = toyset.phoneme_times(text, length)
+    length = len(wave) / toyspeech.SAMPLE_RATE
+    features, times = audio.log_mel(to_mono_16k(wave, toyspeech.SAMPLE_RATE))
+    starts = toyspeech.phoneme_times(text, length)
     middle = (starts[:-1] + starts[1:]) / 2
-    at = [k for k, p in enumerate(text) if p in toyset.VOWELS]
+    at = [k for k, p in enumerate(text) if p in toyspeech.VOWELS]
     return features[np.searchsorted(times, middle[at])], [text[k] for k in at]
 
 
@@ -63,7 +65,7 @@ def test_log_mel_separates_the_vowels_of_one_voice():
     known = [vowel_frames("toy01", k) for k in range(0, 8)]
     new = [vowel_frames("toy01", k) for k in range(8, 14)]
     x, y = np.concatenate([f for f, _ in known]), np.concatenate([v for _, v in known])
-    centres = {v: x[y == v].mean(0) for v in toyset.VOWELS}
+    centres = {v: x[y == v].mean(0) for v in toyspeech.VOWELS}
     hits = [min(centres, key=lambda v: np.linalg.norm(f - centres[v])) == true
             for frames, vowels in new for f, true in zip(frames, vowels)]
     assert len(hits) > 20 and np.mean(hits) > 0.9, f"{np.mean(hits):.2f} of {len(hits)} vowels found; chance is 0.2"
@@ -71,9 +73,9 @@ def test_log_mel_separates_the_vowels_of_one_voice():
 
 def test_formants_move_within_a_sentence():
     """From "u" (750 Hz) to "i" (2250 Hz) the second formant crosses; the strongest band above 600 Hz must follow."""
-    wave = toyset.speak("_uiuiui_", 2.0, 120.0, 1.0, np.random.default_rng(0))
-    features, times = audio.log_mel(to_mono_16k(wave, toyset.SAMPLE_RATE))
-    starts = toyset.phoneme_times("_uiuiui_", 2.0)
+    wave = toyspeech.speak("_uiuiui_", 2.0, 120.0, 1.0, np.random.default_rng(0))
+    features, times = audio.log_mel(to_mono_16k(wave, toyspeech.SAMPLE_RATE))
+    starts = toyspeech.phoneme_times("_uiuiui_", 2.0)
     filters = audio.mel_filters().numpy()
     hertz = filters @ np.linspace(0, 8000, 257)  # centre of each band
     high = hertz > 1400
