@@ -27,8 +27,10 @@ def people(seed: int = 0) -> list[np.ndarray]:
 
 
 def heads_sheet(size: int = 96) -> np.ndarray:
-    """A row a subject: four expressions in one light, then in another, the head a little turned. (H, W, 3) uint8."""
-    lights = mesh.light_set(6, np.random.default_rng(3))[:2]
+    """A row a subject: four expressions in the set's warmest light, then in its coldest. (H, W, 3) uint8."""
+    rooms = toyset.lights(0)
+    red_share = rooms[:, 0, 0] / rooms[:, 0].sum(axis=1)
+    lights = rooms[[red_share.argmax(), red_share.argmin()]]
     expression = np.array([[pose.get(name, 0.0) for name in toyface.EXPRESSION] for pose in POSES])
     motion = np.tile(np.eye(4), (len(POSES), 1, 1))
     motion[:, :3, :3] = mesh.turn(np.radians([0.0, 14, -14, 8]), np.zeros(4), np.zeros(4))
@@ -41,18 +43,18 @@ def heads_sheet(size: int = 96) -> np.ndarray:
 def talking(subjects: tuple[int, ...] = (0, 1, 4), size: int = 96, seconds: float = 2.0) -> list[np.ndarray]:
     """Frames (size, 3 size, 3) of some subjects who speak one sentence side by side, FPS a second."""
     expression = toyset.recording(0, "toy01", 0, seconds)[0][::60 // FPS]  # (T, 8), the set has 60 a second
-    lights, parts = mesh.light_set(6, np.random.default_rng(3)), []
+    parts, rooms = [], toyset.lights(0)
     for s in subjects:
         motion = mesh.head_motion(len(expression), float(FPS), np.random.default_rng(s))
-        parts.append(toyset.render_truth(people()[s], expression, s, lights[s], motion, size)[0])
+        parts.append(toyset.render_truth(people()[s], expression, s, rooms[s], motion, size)[0])
     return list(np.concatenate(parts, axis=2))
 
 
 def main(folder: Path = Path("figures")) -> None:
     """Write both pictures into `folder`."""
     with replacing(folder / "heads.png") as temporary:
-        Image.fromarray(heads_sheet()).quantize(192).save(temporary, optimize=True)
-    frames = [Image.fromarray(frame).quantize(96, dither=Image.Dither.NONE) for frame in talking()]
+        Image.fromarray(heads_sheet()).quantize(256, kmeans=3).save(temporary, optimize=True)
+    frames = [Image.fromarray(frame).quantize(160, kmeans=1, dither=Image.Dither.NONE) for frame in talking()]
     with replacing(folder / "talking.gif") as temporary:
         frames[0].save(temporary, save_all=True, append_images=frames[1:], duration=1000 // FPS, loop=0)
 

@@ -244,14 +244,14 @@ def key_light(azimuth: float, height: float, share: float, warmth: float, peak: 
     direction = np.array([np.sin(a) * np.cos(h), np.sin(h), np.cos(a) * np.cos(h)])
     degree = np.array([0, 1, 1, 1, 2, 2, 2, 2, 2])
     lobe = np.array([1 / 4, 1 / 2, 5 / 16])[degree] * 4 * np.pi / (2 * degree + 1) * sh_basis(direction)
-    tint = 1 + 0.22 * warmth * np.array([1.0, 0.1, -1.0])
+    tint = 1 + 0.2 * warmth * np.array([1.0, 0.1, -1.0])
     light = share * lobe[:, None] * tint
     light[0] += (1 - share) / SH_CONSTANTS[0]
     return (peak * light / (1 + share / 16)).astype(np.float32)  # the cut lobe is 17/16 at its peak
 
 
 def _drawn_light(rng, azimuth, warmth):
-    return key_light(azimuth, rng.uniform(0, 55), rng.uniform(0.66, 0.8), warmth, rng.uniform(1.08, 1.14))
+    return key_light(azimuth, rng.uniform(0, 55), rng.uniform(0.66, 0.8), warmth, rng.uniform(1.1, 1.16))
 
 
 def random_light(rng: np.random.Generator) -> Float[np.ndarray, "9 3"]:
@@ -260,9 +260,9 @@ def random_light(rng: np.random.Generator) -> Float[np.ndarray, "9 3"]:
 
 
 def light_set(count: int, rng: np.random.Generator) -> Float[np.ndarray, "{count} 9 3"]:
-    """`count` rooms that are told apart at a glance: azimuths from -80 to 80 degrees, warmths from -1 to 1, and
+    """`count` rooms that are told apart at a glance: azimuths from -65 to 65 degrees, warmths from -1 to 1, and
     neighbours in azimuth far apart in warmth; the order of the set is shuffled."""
-    azimuths = np.linspace(-80, 80, count) + rng.uniform(-6, 6, count)
+    azimuths = np.linspace(-65, 65, count) + rng.uniform(-5, 5, count)
     place = np.arange(count)
     warmth = np.linspace(1, -1, count)[np.argsort(place[np.argsort(place % 2, kind="stable")])]  # 0 3 1 4 2 5
     lights = np.stack([_drawn_light(rng, float(a), float(w)) for a, w in zip(azimuths, warmth)])

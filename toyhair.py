@@ -58,16 +58,18 @@ def rings(style: Style) -> Float[np.ndarray, "R C 3"]:
     edge = np.interp(turned, DEGREES, SHORT)
     for amount, other in ((style.long, LONG), (style.receding, RECEDING), (style.fringe, FRINGE)):
         edge = edge + amount * (np.interp(turned, DEGREES, other) - np.interp(turned, DEGREES, SHORT))
-    edge = edge + 0.045 * waves(theta, (11, 1.0), (19, 0.0), (29, 2.0)) * (turned < 60)
+    edge = edge + 0.045 * waves(theta, (11, 1.0), (19, 0.0), (29, 2.0)) * (turned < 60) * (1 - 0.6 * style.fringe)
     v = 1.5 + (edge - 1.5) * t**0.9
     floor = -0.6 + 0.55 * style.long  # long hair leaves the skull at the ears, short hair follows it to the nape
-    points, drop = _skull(theta, np.maximum(v, floor)), np.minimum(v - floor, 0)
+    drop = np.minimum(v - floor, 0)
+    points = _skull(theta, np.maximum(v, floor))
     points[..., 1] += drop
     points[..., 0] *= 1 + 0.05 * drop  # long hair hangs a little inwards
     away = points - [0, 0.15, -0.2]
     away[..., 1] *= v > floor  # below the skull it hangs straight
     away /= np.linalg.norm(away, axis=-1, keepdims=True)
-    return points + away * _thickness(style, theta, t, drop)[..., None]
+    over_ears = 0.1 * style.long * bell(turned, 95, 28) * bell(v, -0.1, 0.35)
+    return points + away * (_thickness(style, theta, t, drop) + over_ears)[..., None]
 
 
 def _thickness(style, theta, t, drop):

@@ -88,8 +88,8 @@ def _paint_mouth_and_eyes(paint, head, lips, iris):
     paint(eye & (angle < 0.32), iris)
     paint(eye & (angle < 0.16), (0.02, 0.02, 0.02))
     corner = smoothstep((np.hypot(np.abs(head.mean[:, 0]) - EYE[0], head.mean[:, 1]) - 0.07) / 0.06)
-    paint(eye * corner, (0.45, 0.30, 0.28), 0.5)
-    paint(eye * smoothstep((head.mean[:, 1] - EYE[1] - 0.01) / 0.05), (0.10, 0.06, 0.05), 0.45)  # the upper lid's shadow
+    paint(eye * corner, (0.45, 0.30, 0.28), 0.35)
+    paint(eye * smoothstep((head.mean[:, 1] - EYE[1] - 0.01) / 0.05), (0.10, 0.06, 0.05), 0.35)  # the upper lid's shadow
 
 
 def gloss() -> Float[np.ndarray, "V"]:

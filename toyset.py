@@ -55,6 +55,11 @@ def identity(seed: int, subject: int) -> Float[np.ndarray, "I"]:
     return random_identity(_stream(seed, "shape", f"toy{subject + 1:02d}"), style)
 
 
+def lights(seed: int) -> Float[np.ndarray, "L 9 3"]:
+    """The VALUES rooms of a set."""
+    return mesh.light_set(VALUES, _stream(seed, "lights"))
+
+
 def _save_pickle(path, tree):
     with replacing(path) as temporary, open(temporary, "wb") as file:
         pickle.dump(tree, file, protocol=2)
@@ -148,10 +153,9 @@ def _save_factors(folder, takes, identities, seed):
     for (subject, sentence), (_, _, text) in takes.items():
         albedo_, light = pairs[names.index(subject), len(factors[subject])]
         factors[subject][sentence] = {"albedo": int(albedo_), "light": int(light), "phonemes": text}
-    lamps = _stream(seed, "lights")
     _save_array(folder / "albedo.npy", np.stack([albedo(palette) for palette in PALETTES]))
     _save_array(folder / "gloss.npy", gloss())
-    _save_array(folder / "lights.npy", mesh.light_set(VALUES, lamps))
+    _save_array(folder / "lights.npy", lights(seed))
     _save_array(folder / "identity.npy", np.stack(list(identities.values())))
     _save_text(folder / "factors.json", json.dumps(factors, indent=1))
     unseen = [{**one, "identity": names[one["identity"]]} for one in unseen]
