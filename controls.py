@@ -83,10 +83,18 @@ def weights_of(text: str, option: str) -> list[tuple[str, float]]:
 
 
 def chosen_code(run, text: str, option: str, rows: Int[np.ndarray, "T"]) -> Float[Tensor, "n d"]:
-    """What the user asked for: a code, or the mixture of several, brought back to unit length as all codes have."""
-    parts = [(code_of(run, name, option, rows), weight) for name, weight in weights_of(text, option)]
+    """What the user asked for: a code, or the mixture of several, as long as its parts are on (weighted) average.
+
+    Codes lie near the unit sphere, and a mean of several is shorter than they are. A take whose own name has a comma or
+    a colon is found by its whole name.
+    """
+    whole = any(text in (take["subject"], take["name"]) for take in run.takes)
+    wanted = [(text, 1.0)] if whole else weights_of(text, option)
+    parts = [(code_of(run, name, option, rows), weight) for name, weight in wanted]
     parts = [(code, weight) for code, weight in parts if weight > 0]
-    return parts[0][0] if len(parts) == 1 else F.normalize(sum(weight * code for code, weight in parts), dim=-1)
+    mixed = sum(weight * code for code, weight in parts)
+    length = sum(weight * code.norm(dim=-1, keepdim=True) for code, weight in parts)
+    return parts[0][0] if len(parts) == 1 else F.normalize(mixed, dim=-1) * length
 
 
 def chosen_codes(run, subject: str, rows: Int[np.ndarray, "T"], choices: dict[str, str]) -> dict[str, Tensor]:

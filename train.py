@@ -450,9 +450,10 @@ def main(argv: list[str] | None = None) -> None:
         open_folder(out)
     train(cfg, out, state, device)
     print(f"\nLook at {out}/preview.mp4 (truth beside render) and {out}/preview.png.\n"
-          f"Next: python evaluate.py {out}            the table of its held-out figures\n"
-          f"      python animate.py {out} --audio speech.wav --out talk.mp4   your own speech\n"
-          "      python exercises.py start my/             the paper's equations as exercises")
+          f"Next: python animate.py {out} --audio speech.wav --out talk.mp4   your own speech\n"
+          f"      python evaluate.py {out}            the table of its held-out figures\n"
+          "      tutorial.md                               the paper, section by section, with code that runs\n"
+          "      python exercises.py start my/             its equations as exercises")
 
 
 if __name__ == "__main__":

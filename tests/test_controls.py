@@ -119,3 +119,11 @@ def test_sweep_of_one_code_has_time_across(run):
     for swept in ("pose", "identity,albedo,light", ""):
         with pytest.raises(InputError, match="want one or two of identity, expression, albedo, light"):
             animate.sweep(run, swept)
+
+
+def test_a_mixture_is_as_long_as_its_parts_and_odd_names_are_whole(run):
+    long = replace(run, codes=LatentCodes({name: 3 * table.weight.detach() for name, table in run.codes.tables.items()}))
+    assert controls.chosen_code(long, "a:1,b:1", "albedo", np.arange(2)).norm().item() == pytest.approx(3.0)
+    takes = [dict(run.takes[0], name="talk: a, b/all", subject="talk: a, b"), run.takes[1]]
+    odd = replace(run, takes=takes)
+    assert torch.equal(controls.chosen_code(odd, "talk: a, b", "identity", np.arange(2)), row(run, "id", [0]))

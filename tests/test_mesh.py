@@ -209,6 +209,30 @@ def test_random_light_is_plausible(seed):
     assert light[2].mean() > 0  # the key light comes from the front half
 
 
+def test_key_light_at_the_key_and_away_from_it():
+    """Towards the key: `peak`, in the mean of the channels; away from it the cut lobe is 1/4 - 1/2 + 5/16 = 1/16."""
+    light, share = mesh.key_light(90.0, 0.0, 0.6, 0.5, 1.2), 0.6
+    towards, away = (mesh.sh_basis(np.array([x, 0.0, 0.0])) @ light for x in (1.0, -1.0))
+    assert towards.mean() == pytest.approx(1.2, rel=0.01) and towards[0] > towards[2]
+    assert away.mean() / towards.mean() == pytest.approx((1 - share + share / 16) / (1 - share + share * 17 / 16), rel=0.02)
+    cold = mesh.sh_basis(np.array([1.0, 0.0, 0.0])) @ mesh.key_light(90.0, 0.0, 0.6, -0.5, 1.2)
+    assert cold[0] < cold[2]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_lights_of_a_set_are_plausible_and_told_apart(seed):
+    """On a sphere of white seen from the front, any two differ by more than 0.08, on average over its pixels."""
+    normals = np.random.default_rng(1).normal(size=(2000, 3))
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    shading = np.stack([mesh.sh_basis(normals) @ light for light in mesh.light_set(6, np.random.default_rng(seed))])
+    assert 0.15 < shading.min() and shading.max() < 1.4
+    seen = shading[:, normals[:, 2] > 0.2]
+    apart = np.abs(seen[:, None] - seen).mean(axis=(-1, -2))
+    assert apart[~np.eye(6, dtype=bool)].min() > 0.08 and apart.max() > 0.25
+    from_left = (seen * np.sign(-normals[normals[:, 2] > 0.2][:, 0])[:, None]).mean(axis=(1, 2))
+    assert (from_left > 0.02).sum() >= 2 and (from_left < -0.02).sum() >= 2
+
+
 def test_rotated_light_shades_as_the_turned_light():
     rng = np.random.default_rng(0)
     light, normals = mesh.random_light(rng), rng.normal(size=(40, 3))

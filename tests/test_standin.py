@@ -43,9 +43,10 @@ def errors(seed, noise):
     return np.sqrt((angle**2).mean()), 100 * np.sqrt(((shift - shift.mean(0))**2).sum(1).mean()) / height
 
 
-@pytest.mark.parametrize("noise, degrees, percent", [(0.0, 1.5, 0.8), (1.0, 1.5, 0.8)])
+@pytest.mark.parametrize("noise, degrees, percent", [(0.0, 1.22, 0.17), (1.0, 1.26, 0.21)])
 def test_tracking_of_stand_in_heads_from_noisy_landmarks(noise, degrees, percent):
-    found = np.array([errors(seed, noise) for seed in range(3)])
+    """Bounds: 1.3 times the worst of the six, measured 0.94 degrees and 0.13 % without noise, 0.97 and 0.16 % with."""
+    found = np.array([errors(seed, noise) for seed in range(6)])
     assert found[:, 0].max() < degrees, f"pose off by {found[:, 0]} degrees with {noise} px of noise"
     assert found[:, 1].max() < percent, f"head's centre off by {found[:, 1]} % of its height with {noise} px of noise"
 
@@ -61,14 +62,24 @@ def vowel_frames(subject, sentence):
     return features[np.searchsorted(times, middle[at])], [text[k] for k in at]
 
 
-def test_log_mel_separates_the_vowels_of_one_voice():
-    known = [vowel_frames("toy01", k) for k in range(0, 8)]
-    new = [vowel_frames("toy01", k) for k in range(8, 14)]
+def vowels_found(known, new):
+    """Which vowels (n,) bool of the sentences `new` lie nearest to the mean log-mel vector of their kind in `known`."""
     x, y = np.concatenate([f for f, _ in known]), np.concatenate([v for _, v in known])
     centres = {v: x[y == v].mean(0) for v in toyspeech.VOWELS}
-    hits = [min(centres, key=lambda v: np.linalg.norm(f - centres[v])) == true
+    return [min(centres, key=lambda v: np.linalg.norm(f - centres[v])) == true
             for frames, vowels in new for f, true in zip(frames, vowels)]
+
+
+def test_log_mel_separates_the_vowels_of_one_voice():
+    hits = vowels_found([vowel_frames("toy01", k) for k in range(8)], [vowel_frames("toy01", k) for k in range(8, 14)])
     assert len(hits) > 20 and np.mean(hits) > 0.9, f"{np.mean(hits):.2f} of {len(hits)} vowels found; chance is 0.2"
+
+
+def test_vowels_learnt_from_one_voice_are_found_in_the_others():
+    """toy01 is the set's low voice: a mean of 0.91, 0.76 in the worst of the others. Chance is 0.2."""
+    known = [vowel_frames("toy01", k) for k in range(8)]
+    found = [np.mean(vowels_found(known, [vowel_frames(f"toy{s:02d}", k) for k in range(8)])) for s in range(2, 7)]
+    assert np.mean(found) > 0.8 and min(found) > 0.6, f"shares of the vowels found: {np.round(found, 2)}"
 
 
 def test_formants_move_within_a_sentence():
@@ -86,7 +97,7 @@ def test_formants_move_within_a_sentence():
 
 def test_pictures_are_small_and_show_six_people(tmp_path):
     figures.main(tmp_path)
-    assert (tmp_path / "heads.png").stat().st_size < 400_000 and (tmp_path / "talking.gif").stat().st_size < 1_000_000
+    assert (tmp_path / "heads.png").stat().st_size < 150_000 and (tmp_path / "talking.gif").stat().st_size < 1_000_000
     from PIL import Image
     sheet = np.asarray(Image.open(tmp_path / "heads.png").convert("RGB")).astype(float)
     assert sheet.shape == (6 * 96, 8 * 96, 3)
