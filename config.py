@@ -54,6 +54,7 @@ class Config:
     n_negatives: int = 10  # N of Eq. 8
     tau: float = 0.5  # Eq. 8
     sync: bool = True  # False: row 2 of Table 2, no F_lip
+    rare: float = 0.0  # ours: share of frames drawn by how unusual their upper face is, see Corpus.draws
     ex_swap: float = 0.5  # ours: share of frames that take C_ex from a frame with the same upper face, see train.py
     # Training
     iters: int = 800_000  # Sec. 4.2
@@ -88,6 +89,6 @@ SMALL = replace(
     PAPER, preset="small", size=64, width=64, depth=3, plane_channels=16, width_appearance=64, d_feature=64, n_freq_x=4,
     n_freq_v=2, upsample=2, plane_size=32, channels_2d=128, n_coarse=8, n_fine=4, d_id=16, d_ex=16, d_al=16, d_ill=16,
     audio_features="logmel", d_lip=32, crop=48, vgg="none", vgg_layers=("relu1_2", "relu2_2"), lambda_per=0.02,
-    lambda_v=0.1, pairs=9, patch=10, pair_share=0.25, lr=4e-3, lr_codes=5e-3, lr_hold=0.75, lr_final=0.05,
+    lambda_v=0.1, pairs=9, patch=10, rare=0.5, pair_share=0.25, lr=4e-3, lr_codes=5e-3, lr_hold=0.75, lr_final=0.05,
     beta2=0.99, iters=2600, extractor_iters=600, sync_iters=750, save_every=250)
 PRESETS = {"paper": PAPER, "small": SMALL}

@@ -26,7 +26,7 @@ from landmarker import blurred, cut, mouth_square, whole_square
 from media import InputError
 from takes import Take, project
 
-UPPER = ("brow", "blink", "smile")  # what C_ex stands for; the other expressions belong to the lips
+UPPER = ("brow", "blink")  # what C_ex stands for; the other expressions are seen at the mouth
 LIPS = ("jaw", "width", "pucker")  # those of the lips that 64 pixels show; pressed and tucked lips they do not
 FRAMES, ITERATIONS, BATCH = 3000, 1200, 48  # of the reader's training
 VIEW = 48  # side in pixels of what the reader sees

@@ -18,7 +18,6 @@ from math import gcd
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 from jaxtyping import Float, Num, UInt8
 from scipy.signal import resample_poly
@@ -283,6 +282,7 @@ def _encode(container, frames: Iterator[np.ndarray], rate: Fraction, wave: np.nd
 
 def write_image(path: str | Path, image: UInt8[np.ndarray, "H W 3"]) -> None:
     """Write an RGB picture (H, W, 3); the ending says how (.png, .jpg). Raises InputError when it cannot be written."""
+    import cv2  # here: the landmark environment of tracking.py imports this module and need not have it
     ending = Path(path).suffix.lower()
     if ending not in (".png", ".jpg", ".jpeg"):
         raise InputError(f"{path}: pictures are written as .png or .jpg; choose another --out")

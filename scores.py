@@ -137,11 +137,12 @@ def trained_landmarker(train: Corpus, seed: int, device: torch.device) -> landma
 
 
 def other_sentences(cfg: Config, work: Path, device: torch.device) -> Corpus:
-    """Sentences 7 to 12 of the stand-in heads' people, which no run is trained on: for the sync expert."""
+    """Six further sentences of the stand-in heads' people, which no run is trained on: for the sync expert."""
     import toyset
     from train import prepare  # here: train.py imports evaluate.py for its report
-    toyset.write_toyset(work / "others", sentences=12, seed=cfg.seed)
-    names = ",".join(f"sentence{k:02d}" for k in range(7, 13))
+    known = toyset.SENTENCES
+    toyset.write_toyset(work / "others", sentences=known + 6, seed=cfg.seed)
+    names = ",".join(f"sentence{k:02d}" for k in range(known + 1, known + 7))
     return prepare(replace(cfg, data=str(work / "others"), sentences=names), work / "expert", device)[0]
 
 

@@ -19,13 +19,13 @@ from scipy.ndimage import median_filter
 from torch import Tensor, nn
 from tqdm import trange
 
-import losses
-from audio import AudioEncoder, LipEncoder, draw_negatives
+from audio import AudioEncoder, LipEncoder
 from config import Config
 from corpus import Corpus
 from landmarker import BLUR, degrade
 from measures import offset_distances
 from media import SAMPLE_RATE, InputError
+from pretrain import SYNC_ANCHORS, lips_loss
 
 WEIGHTS = "http://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model"
 FPS, SIDE, WINDOW = 25, 224, 5  # what SyncNet takes: frames a second, pixels, frames
@@ -197,13 +197,10 @@ def train_expert(corpus: Corpus, cfg: Config, iters: int, seed: int, device: tor
         e_lip = LipEncoder(cfg.crop, cfg.d_lip).to(device)
         e_audio = AudioEncoder(corpus.f_a.shape[-1], cfg.audio_window, cfg.d_lip).to(device)
         optimiser = torch.optim.AdamW([*e_lip.parameters(), *e_audio.parameters()], lr=1e-3, weight_decay=1e-2)
-        B = 32
         for _ in trange(iters, desc="sync expert", leave=False):
-            anchor = rng.integers(len(corpus), size=B)
-            negative = draw_negatives(corpus.take, corpus.time, anchor, cfg.n_negatives, rng, person=corpus.label["id"])
-            f_lip = e_lip(degrade(corpus.mouth_crops(anchor).to(device), BLUR * cfg.crop, noise))
-            f_al = e_audio(torch.from_numpy(corpus.f_a[np.concatenate([anchor, negative.ravel()])]).to(device))
-            loss = losses.info_nce(f_lip, f_al[:B], f_al[B:].view(B, cfg.n_negatives, -1), cfg.tau)
+            anchor = rng.integers(len(corpus), size=SYNC_ANCHORS)
+            mouths = degrade(corpus.mouth_crops(anchor).to(device), BLUR * cfg.crop, noise)
+            loss = lips_loss(cfg, e_lip, e_audio, corpus, anchor, mouths, rng)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

@@ -24,6 +24,7 @@ from toyspeech import FPS, SAMPLE_RATE, mouth_motion, phoneme_times, random_sent
 __all__ = ["landmark_model", "head_vertices", "render_truth", "write_toyset", "design", "recording", "albedo", "gloss",
            "EXPRESSION", "phoneme_times", "mouth_motion"]
 STYLE_COUNT = len(STYLES)  # one of them is short hair, see toyhair.random_style
+SENTENCES = 10  # a subject
 VALUES, WORN = 6, 4  # albedos, and lights, in a set; how many of each one subject is trained on
 
 
@@ -162,7 +163,7 @@ def _save_factors(folder, takes, identities, seed):
     _save_text(folder / "recombinations.json", json.dumps(unseen, indent=1))
 
 
-def write_toyset(folder: str | Path, subjects: int = 6, sentences: int = 6, seconds: float = 2.0,
+def write_toyset(folder: str | Path, subjects: int = 6, sentences: int = SENTENCES, seconds: float = 2.0,
                  seed: int = 0) -> None:
     """Write stand-in heads in VOCASET's layout (Sec. 4.1) to `folder`: 60 fps meshes in metres, sound at 22
     kHz.

@@ -22,31 +22,21 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from tqdm import tqdm
 
 import data
 import losses
 import report
 from animate import FORMAT, load_run, pick_device, read_checkpoint
-from audio import AudioEncoder, LipEncoder, draw_negatives, feature_extractor
+from audio import AudioEncoder, feature_extractor
 from config import PRESETS, Config
 from corpus import Corpus
-from dhnerf import CODES, DHNeRF, LatentCodes, LatentExtractor
+from dhnerf import DHNeRF, LatentCodes, LatentExtractor
 from media import InputError, replacing, run_cli
+from pretrain import LOG_EVERY, generators, reference_codes, train_extractor, train_sync
 from render import patches
 
-STAGES = {"extractor": 1, "sync": 2, "field": 3}
-LOG_EVERY = 10
-EXTRACTOR_FRAMES, EXTRACTOR_ANCHORS = 96, 32  # a step of the extractor
 COLUMNS = ("stage", "iteration", "loss", "L_rec", "L_per", "L_pho", "L_dis", "L_v", "L_opacity", "psnr")
-
-
-def generators(cfg: Config, stage: str, iteration: int) -> tuple[np.random.Generator, torch.Generator]:
-    """NumPy's and torch's source of chance for one iteration (-1: initial weights); sets the global torch state too."""
-    seed = int(np.random.SeedSequence([cfg.seed, STAGES[stage], iteration + 1]).generate_state(1)[0])
-    torch.manual_seed(seed)
-    return np.random.default_rng(seed), torch.Generator().manual_seed(seed)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -75,94 +65,7 @@ def prepare(cfg: Config, out: Path, device: torch.device) -> tuple[Corpus, Corpu
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Stage 2: the latent code extractor (Sec. 3.3), by contrast
-
-
-def train_extractor(cfg: Config, train: Corpus, device: torch.device, log: "Log") -> LatentExtractor:
-    """Eq. 8 with codes in place of lip features, once for each factor that varies in the data."""
-    generators(cfg, "extractor", -1)
-    extractor = LatentExtractor(cfg).to(device)
-    optimiser = torch.optim.Adam(extractor.parameters(), lr=1e-3)
-    factors = train.contrasted()
-    low, chance, _ = losses.info_nce_range(cfg.n_negatives, cfg.tau)
-    bar = tqdm(range(cfg.extractor_iters), f"extractor (best {low:.2f}, chance {chance:.2f})")
-    for it in bar:
-        rng, _ = generators(cfg, "extractor", it)
-        terms = extractor_loss(cfg, extractor, train, factors, rng, device)
-        loss = sum(terms.values()) / len(terms)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        if it % LOG_EVERY == 0:
-            log.add(stage="extractor", iteration=it, loss=loss)
-            bar.set_postfix({f: f"{v.item():.2f}" for f, v in terms.items()})
-    return extractor.eval().requires_grad_(False)
-
-
-def extractor_loss(cfg: Config, extractor: LatentExtractor, train: Corpus, factors: list[str],
-                   rng: np.random.Generator, device: torch.device) -> dict[str, Tensor]:
-    """Eq. 8 for each factor. The extractor reads EXTRACTOR_FRAMES frames once; they are anchors, positives and negatives
-    of one another. With frames of its own for every anchor a step would cost ten times as much for the same terms."""
-    index = np.sort(rng.choice(len(train), min(EXTRACTOR_FRAMES, len(train)), replace=False))
-    codes = extractor(train.head_crops(index).to(device))
-    anchor = rng.choice(index, min(EXTRACTOR_ANCHORS, len(index)), replace=False)
-    at = lambda frames: torch.from_numpy(np.searchsorted(index, frames)).to(device)
-    terms = {}
-    for factor in factors:
-        if factor != "ex" and len(np.unique(train.label[factor][index])) == 1:
-            continue  # a rare value that this draw lacks: no negatives
-        drawn = [train.contrast(factor, a, cfg.n_negatives, rng, index) for a in anchor]
-        code = codes[factor]
-        terms[factor] = losses.info_nce(code[at(anchor)], code[at(np.array([p for p, _ in drawn]))],
-                                        code[at(np.stack([n for _, n in drawn]))], cfg.tau)
-    return terms
-
-
-@torch.no_grad()
-def reference_codes(extractor: LatentExtractor, train: Corpus, device: torch.device) -> dict[str, Tensor]:
-    """The barred C of Eq. 6: C_ex of each frame (n, d); C_id of each person, C_al of each albedo, C_ill of each light:
-    the mean direction of what the extractor reads in their frames."""
-    blocks = [extractor(train.head_crops(index).to(device)) for index in np.array_split(np.arange(len(train)),
-                                                                                       len(train) // 256 + 1)]
-    codes = {name: torch.cat([b[name] for b in blocks]) for name in CODES}
-    for name, label in train.label.items():
-        label = torch.from_numpy(label).to(device)
-        means = [codes[name][label == i].mean(0) for i in range(int(label.max()) + 1)]
-        codes[name] = F.normalize(torch.stack(means), dim=-1)
-    return codes
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Stage 3: the lip sync module (Sec. 3.4)
-
-
-def train_sync(cfg: Config, train: Corpus, device: torch.device, log: "Log") -> AudioEncoder:
-    """Eq. 8: anchor F_lip of the mouth, positive F_al of the same moment, N negatives F_al of other times."""
-    generators(cfg, "sync", -1)
-    e_audio = AudioEncoder(train.f_a.shape[-1], cfg.audio_window, cfg.d_lip).to(device)
-    e_lip = LipEncoder(cfg.crop, cfg.d_lip).to(device)
-    optimiser = torch.optim.AdamW([*e_audio.parameters(), *e_lip.parameters()], lr=1e-3, weight_decay=1e-2)
-    low, chance, _ = losses.info_nce_range(cfg.n_negatives, cfg.tau)
-    bar, B = tqdm(range(cfg.sync_iters), f"sync module (best {low:.2f}, chance {chance:.2f})"), 32
-    for it in bar:
-        rng, _ = generators(cfg, "sync", it)
-        anchor = rng.integers(len(train), size=B)
-        negative = draw_negatives(train.take, train.time, anchor, cfg.n_negatives, rng, person=train.label["id"])
-        f_lip = e_lip(train.mouth_crops(anchor).to(device))
-        f_a = torch.from_numpy(train.f_a[np.concatenate([anchor, negative.ravel()])]).to(device)
-        f_al = e_audio(f_a)
-        loss = losses.info_nce(f_lip, f_al[:B], f_al[B:].view(B, cfg.n_negatives, -1), cfg.tau)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        if it % LOG_EVERY == 0:
-            log.add(stage="sync", iteration=it, loss=loss)
-            bar.set_postfix(L_lips=f"{loss.item():.3f}")
-    return e_audio.eval().requires_grad_(False)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Stage 4: the field (Sec. 3.3)
+# Stages 2 and 3, extractor and sync module: pretrain.py. Stage 4: the field (Sec. 3.3)
 
 
 class FieldTrainer:
@@ -173,7 +76,8 @@ class FieldTrainer:
         generators(cfg, "field", -1)
         self.cfg, self.train, self.vgg, self.device = cfg, train, vgg, device
         self.model, self.codes = DHNeRF(cfg).to(device), LatentCodes(references).to(device)
-        self.lookalikes = train.lookalikes(seed=cfg.seed)
+        self.lookalikes, self.draws = train.lookalikes(seed=cfg.seed), train.draws(cfg.rare)
+        self.pair_draws = self.draws[train.pair_starts] / self.draws[train.pair_starts].sum()
         self.f_lip = None
         if e_audio is not None:  # frozen from here on: one F_al a frame
             with torch.no_grad():
@@ -190,9 +94,9 @@ class FieldTrainer:
         """One iteration: frames (B,), the loss of Eq. 2, one step of both optimisers."""
         cfg = self.cfg
         rng, generator = generators(cfg, "field", iteration)
-        before = rng.choice(self.train.pair_starts, cfg.pairs)
+        before = rng.choice(self.train.pair_starts, cfg.pairs, p=self.pair_draws)
         consecutive = rng.random() < cfg.pair_share
-        after = before + 1 if consecutive else rng.integers(len(self.train), size=cfg.pairs)
+        after = before + 1 if consecutive else rng.choice(len(self.train), cfg.pairs, p=self.draws)
         index = np.concatenate([before, after])  # (B,)
         # C_ex identifies its frame, so the field could learn the lips from it and ignore the sound. In part of the
         # frames it comes from a frame with the same upper face and other lips: only F_lip can tell what the lips do.

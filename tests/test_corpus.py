@@ -153,6 +153,23 @@ def test_mouth_crops_stand_still_across_blocks(tmp_path):
         "the same picture with the same landmarks gives another mouth crop in another block"
 
 
+# ------------------------------------------------------------------------------------------------------ draws
+
+def test_rare_upper_faces_are_drawn_more_often_and_people_equally():
+    still, blink = np.zeros((20, 2)), np.zeros((20, 2))
+    blink[7, 0] = 0.4  # one frame of twenty
+    moving = np.random.default_rng(0).normal(size=(20, 2))
+    c = whole([make_take("a/1", f_exp=still + blink, T=20), make_take("b/1", f_exp=moving, T=20, labels=(1, 0, 0)),
+               make_take("c/1", f_exp=still, T=20, labels=(2, 0, 0))])
+    p = c.draws(0.5)
+    assert p.sum() == pytest.approx(1) and c.draws(0.0) == pytest.approx(np.full(60, 1 / 60))
+    assert p[:20].sum() == pytest.approx(1 / 3) and p[20:40].sum() == pytest.approx(1 / 3), "no person crowds others out"
+    # Away from the mean: 19/20 of the blink, and 1/20 in each other frame; squared and normalised, 0.95 and 0.0026.
+    assert p[7] == pytest.approx((0.5 / 20 + 0.5 * 0.95) / 3, rel=1e-4)
+    assert p[0] == pytest.approx((0.5 / 20 + 0.5 / 380) / 3, rel=1e-4)
+    assert p[40:] == pytest.approx(np.full(20, 1 / 60)), "a person who never moves is drawn evenly"
+
+
 # --------------------------------------------------------------------------------------------------- contrast
 
 def shared(c, frames, anchor, but):

@@ -289,6 +289,7 @@ def lips_and_sound(takes, frames=90, crop=16, seed=0):
     corpus.mouths = (skin * (1 - dark[..., None]) + rng.normal(0, 4, (*dark.shape, 3))).clip(0, 255).astype(np.uint8)
     corpus.mouths, corpus.f_a = corpus.mouths.reshape(-1, crop, crop, 3), f_a.reshape(-1, 6, 3).astype(np.float32)
     corpus.take, corpus.time = np.repeat(np.arange(takes), frames), np.tile(np.arange(frames) / 25, takes)
+    corpus.label = {"id": corpus.take % 2}  # each person speaks every other take
     return corpus
 
 

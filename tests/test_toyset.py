@@ -314,13 +314,13 @@ def test_upper_lid_covers_the_top_of_the_iris_at_rest_and_not_the_pupil():
 
 
 def test_the_opened_mouth_is_round_and_no_beak():
-    """o against a: narrower, almost as high as wide; the lips stand less than 2 cm before their corners."""
+    """o against a: narrower, almost as high as wide; the lips stand less than 2.5 cm before their corners."""
     wide = marks(AVERAGE, pose(jaw=0.95))
     rounded = marks(AVERAGE, pose(jaw=0.65, pucker=0.7, width=-0.4))
     shape = [float(opening(p)[0] / (p[0, 64, 0] - p[0, 60, 0])) for p in (wide, rounded)]
     assert 0.35 < shape[0] < 0.65 and 0.4 < shape[1] < 0.8
     for p in (wide[0], rounded[0]):
-        assert p[[51, 57], 2].max() - p[[48, 54], 2].mean() < 0.2 and p[30, 2] > p[48:68, 2].max()
+        assert p[[51, 57], 2].max() - p[[48, 54], 2].mean() < 0.25 and p[30, 2] > p[48:68, 2].max()
 
 
 def hair(**style):

@@ -35,6 +35,7 @@ def draws(share, steps=40):
     trainer = train.FieldTrainer.__new__(train.FieldTrainer)
     trainer.cfg = replace(SMALL, pairs=3, pair_share=share, ex_swap=0.0)
     trainer.train, trainer.lookalikes = Frames(), np.zeros((8, 2), int)
+    trainer.draws, trainer.pair_draws = np.full(8, 1 / 8), np.full(5, 1 / 5)
     found = []
 
     def losses(index, expression, consecutive, corner, generator):
