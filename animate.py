@@ -30,7 +30,7 @@ from config import Config
 from dhnerf import CODES, DHNeRF, LatentCodes, LatentExtractor
 from media import SAMPLE_RATE, InputError, check_audio_length, read_audio, run_cli, write_image, write_video
 
-FORMAT = 1  # of checkpoint.pt; raised when old files can no longer be read
+FORMAT = 2  # of checkpoint.pt; raised when old files can no longer be read
 ORBIT_DEGREES, ORBIT_SECONDS = 15.0, 4.0
 
 

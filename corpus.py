@@ -21,7 +21,7 @@ FACTORS = ("id", "ex", "al", "ill")
 APART = 0.4  # seconds: frames nearer in time than this show nearly the same mouth
 LABELS = {"id": "id", "al": "albedo", "ill": "light"}  # factor -> key of Take.labels
 FACE = slice(17, 68)  # landmarks of brows, nose, eyes and mouth
-UPPER_FACE = slice(17, 48)  # brows, nose, eyes: what "expression" means here, as the lips belong to F_lip
+BROWS, EYES = slice(17, 27), slice(36, 48)  # what "expression" means here, as the lips belong to F_lip
 
 
 class Corpus:
@@ -29,7 +29,7 @@ class Corpus:
 
     take (n,), row (n,): where frame i comes from; time (n,) seconds from the start of its take's sound;
     label {"id", "al", "ill"} -> (n,) int, rows of the code tables: `names[factor]` lists what they stand for;
-    upper (n, U) displacement of the upper face's landmarks, dm, from F_exp.
+    upper (n, U) what the upper face does, from F_exp: see `upper_face`.
     """
 
     def __init__(self, takes: list[Take], rows: list[np.ndarray]):
@@ -43,7 +43,7 @@ class Corpus:
         for factor, key in LABELS.items():
             labels = [takes[i].labels[key] for i in self.take]
             self.names[factor], self.label[factor] = np.unique(labels, return_inverse=True)
-        self.upper = np.concatenate([upper_face(t)[r] for t, r in zip(takes, rows)])
+        self.upper = evened(np.concatenate([upper_face(t)[r] for t, r in zip(takes, rows)]), self.label["id"])
         follows = (np.diff(self.take) == 0) & (np.diff(ids) == 1)
         self.pair_starts = np.flatnonzero(follows)  # frames whose successor in time is the next index
 
@@ -80,7 +80,7 @@ class Corpus:
         away = np.empty(len(self))
         for person in np.unique(self.label["id"]):
             own = self.label["id"] == person
-            away[own] = np.square(self.upper[own] - self.upper[own].mean(0)).sum(1) + 1e-12
+            away[own] = np.square(self.upper[own]).sum(1) + 1e-12
             away[own] *= own.sum() / away[own].sum()  # each person as often as evenly drawn
         return ((1 - rare) + rare * away) / len(self)
 
@@ -180,9 +180,22 @@ class Corpus:
 
 
 def upper_face(take: Take) -> np.ndarray:
-    """F_exp (T, E) as displacements of the upper face's landmarks (T, 31 * 3), dm: the same units for every source."""
-    basis = take.exp_basis[:, UPPER_FACE].reshape(len(take.exp_basis), -1)
+    """F_exp (T, E) as displacements of brows and eyes (T, 22 * 3), dm: the same units for every source."""
+    basis = np.concatenate([take.exp_basis[:, BROWS], take.exp_basis[:, EYES]], 1).reshape(len(take.exp_basis), -1)
     return (take.f_exp @ basis).astype(np.float32)
+
+
+def evened(upper: np.ndarray, person: np.ndarray) -> np.ndarray:
+    """Displacements (n, 22 * 3) from the mean of each person (n,), brows and eyes each in units of their own spread.
+
+    Lids are small: in decimetres two frames that differ by a blink would be nearer than two with other brows.
+    """
+    upper = upper.copy()
+    for who in np.unique(person):
+        upper[person == who] -= upper[person == who].mean(0)
+    for part in (slice(0, 3 * (BROWS.stop - BROWS.start)), slice(3 * (BROWS.stop - BROWS.start), None)):
+        upper[:, part] /= np.sqrt(np.square(upper[:, part]).sum(1).mean()) + 1e-9
+    return upper
 
 
 def without_mouth(crops: np.ndarray) -> np.ndarray:

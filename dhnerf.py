@@ -238,11 +238,14 @@ class LatentExtractor(nn.Module):
         super().__init__()
         layers, channels = [], 3
         for width in (16, 32, 48, 64):
-            layers += [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+            layers += [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.BatchNorm2d(width), nn.LeakyReLU(0.2)]
             channels = width
         layers += [nn.Flatten(), nn.Linear(channels * (cfg.crop // 16) ** 2, 192), nn.LeakyReLU(0.2)]
         self.trunk = nn.Sequential(*layers)
-        self.heads = nn.ModuleDict({name: nn.Linear(192, cfg.code_size(name)) for name in CODES})
+        # Centred before they are brought to unit length: faces are so alike that all codes would start almost parallel,
+        # where Eq. 8 has hardly a gradient. Without it the code of the expression never learnt to see a blink.
+        self.heads = nn.ModuleDict({name: nn.Sequential(
+            nn.Linear(192, cfg.code_size(name)), nn.BatchNorm1d(cfg.code_size(name), affine=False)) for name in CODES})
 
     def forward(self, crops: Float[Tensor, "B 3 s s"]) -> dict[str, Tensor]:
         """Aligned head crops in [0, 1] -> {"id": (B, d_id), "ex": ..., "al": ..., "ill": ...}, unit length."""

@@ -406,7 +406,8 @@ def test_disentangle_needs_known_factors(run_folder, capfd):
 
 def test_table2_trains_scores_and_goes_on(tmp_path, quick_judges, monkeypatch):
     """Three rows of one seed; stopped and called again it trains nothing twice."""
-    monkeypatch.setattr(toyset, "write_toyset", functools.partial(toyset.write_toyset, subjects=2, seconds=1.2))
+    monkeypatch.setattr(toyset, "write_toyset", functools.partial(toyset.write_toyset, subjects=2, sentences=4, seconds=1.2))
+    monkeypatch.setattr(toyset, "SENTENCES", 4)
     monkeypatch.setattr(evaluate, "PRESETS", {"small": dataclasses.replace(SMALL, size=32)})
     args = ("--table2", "--seeds", "5", "--iters", "2", "--out", tmp_path / "t2", "--device", "cpu")
     succeed(evaluate, *args)

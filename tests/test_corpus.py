@@ -104,9 +104,23 @@ def test_frames_are_the_takes_own():
 
 def test_upper_face_is_in_decimetres_and_blind_to_the_lips():
     take = make_take("a/1", f_exp=[[0.3, 0.0], [0.0, 2.0], [0.3, 5.0]], T=3)
-    u = corpus.upper_face(take).reshape(3, 31, 3)
+    u = corpus.upper_face(take).reshape(3, 22, 3)
     assert np.allclose(u[0, :10, 1], 0.3) and np.allclose(u[0, 10:], 0), "the brows are raised by 0.3 dm"
     assert np.allclose(u[1], 0) and np.allclose(u[2], u[0]), "what the lips do belongs to F_lip"
+
+
+def test_a_blink_weighs_as_much_as_a_raised_brow():
+    rng, person = np.random.default_rng(0), np.repeat([0, 1], 50)
+    upper = np.zeros((100, 22, 3))
+    upper[:, :10, 1] = 0.3 + rng.normal(0, 0.05, (100, 1))
+    upper[50:, :10, 1] += 0.2  # the second person's brows are higher at rest
+    upper[[5, 60], 10:, 1] = -0.02  # two blinks; the lids move by less than the brows do
+    evened = corpus.evened(upper.reshape(100, -1), person).reshape(100, 22, 3)
+    assert np.allclose(evened[:50].mean(0), 0) and np.allclose(evened[50:].mean(0), 0), "from each person's mean"
+    for part in (slice(0, 10), slice(10, 22)):
+        assert np.square(evened[:, part]).sum((1, 2)).mean() == pytest.approx(1), "brows and eyes each of unit spread"
+    distance = lambda i, j: np.linalg.norm(evened[i] - evened[j])
+    assert distance(5, 60) < min(distance(5, j) for j in range(100) if j not in (5, 60)), "a blink is nearest to a blink"
 
 
 # ------------------------------------------------------------------------------------------------------ crops

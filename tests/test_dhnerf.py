@@ -432,7 +432,7 @@ def test_extractor_heads_share_a_trunk_and_nothing_else():
     extractor = seeded(LatentExtractor)
     (extractor(torch.rand(2, 3, 32, 32))["ex"] * torch.randn(2, TINY.d_ex)).sum().backward()
     for name in CODES:
-        assert (extractor.heads[name].weight.grad is not None) == (name == "ex")
+        assert (extractor.heads[name][0].weight.grad is not None) == (name == "ex")
     assert all(p.grad.abs().max() > 0 for p in extractor.trunk.parameters())
 
 
@@ -453,3 +453,13 @@ def test_eq1_a_patch_is_that_part_of_the_frame():
             torch.testing.assert_close(part[name][b], whole[name][b, :, row:row + 4, column:column + 4])
         inside = whole["image"][b, :, 4 * row:4 * row + 16, 4 * column:4 * column + 16]
         torch.testing.assert_close(part["image"][b, :, 3:-3, 3:-3], inside[:, 3:-3, 3:-3])
+
+
+@pytest.mark.eq8
+def test_extractor_tells_faces_apart_before_it_has_learnt_anything():
+    """Faces are alike. With codes that start almost parallel, Eq. 8 is at ln(1 + N) with hardly a gradient."""
+    face = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    alike = (face + 0.02 * torch.randn(32, 3, 32, 32, generator=torch.Generator().manual_seed(2))).clamp(0, 1)
+    for code in seeded(LatentExtractor).train()(alike).values():
+        cosines = (code @ code.T)[~torch.eye(32, dtype=torch.bool)]
+        assert cosines.mean().abs() < 0.1 and cosines.std() > 0.2
