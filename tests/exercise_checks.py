@@ -153,10 +153,10 @@ def rand(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def gradient(loss: torch.Tensor, *inputs: torch.Tensor) -> torch.Tensor:
-    """d loss / d input of the inputs, laid end to end. Raises NoAnswer where no gradient arrives."""
+    """d loss / d input, of the input's shape; of several inputs laid end to end. Raises NoAnswer where none arrives."""
     if not (isinstance(loss, torch.Tensor) and loss.requires_grad):
         raise NoAnswer("the result carries no gradient; keep to torch, without .item(), .detach() or NumPy")
     found = torch.autograd.grad(loss, inputs, allow_unused=True)
     if any(g is None for g in found):
         raise NoAnswer("the loss does not depend on an argument that it should depend on, or its gradient is cut off")
-    return torch.cat([g.flatten() for g in found])
+    return found[0] if len(found) == 1 else torch.cat([g.flatten() for g in found])
