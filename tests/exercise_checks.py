@@ -25,6 +25,7 @@ class Probe:
     call: Callable[[], object]  # asks it
     want: object  # the right answer, array or number
     mistaken: dict[str, object] = field(default_factory=dict)  # known mistake -> the answer it leads to
+    errors: dict[str, str] = field(default_factory=dict)  # known mistake -> a word of the error that it raises
     meaning: str = ""  # of a single number that is wanted: "ln 11"
     tolerance: float = 1e-5
 
@@ -76,6 +77,8 @@ def diagnose(task: Exercise, function: Callable) -> Verdict:
                 return Verdict(task.name, "not started")
             status = "wrong" if isinstance(error, NoAnswer) else "crashed"
             failures.append((status, f"{describe(error, function)} (asked: {probe.situation})"))
+            known = [mistake for mistake, word in probe.errors.items() if word in str(error)]
+            explained |= {mistake: f"{failures[-1][1]}." for mistake in known if mistake not in explained}
             continue
         wrong = not equal(got, probe.want, probe.tolerance)
         if wrong:

@@ -139,8 +139,11 @@ MUTANTS = {
         "y down": ("-K[1, 1]", "K[1, 1]"),
         "position not divided by the scale": ("rows[:, :, 3] / scale[:, None]", "rows[:, :, 3]"),
         "scale for depth": ("-1 / scale]", "-scale]"),
+        "head behind the camera": ("-1 / scale]", "1 / scale]"),
+        "cross product in the other order": ("np.cross(x, y)", "np.cross(y, x)"),
         "principal point forgotten": (" - K[:2, 2]", ""),
-        "all points used": ("np.r_[0, 16, 27:36, 36, 39, 42, 45]", "np.arange(68)")},
+        "all points used": ("np.r_[0, 16, 27:36, 36, 39, 42, 45]", "np.arange(68)"),
+        "landmark 35 left out": ("27:36", "27:35")},
     "light": {
         "order x, y, z": ("y, z, x, x * y", "x, y, z, x * y"),
         "without the constants": (" * SH_CONSTANTS.astype(normals.dtype)", ""),
@@ -157,12 +160,18 @@ MUTANTS = {
         "paired by index": ("frame_times[:, None] + offsets", "times[:len(frame_times), None] + offsets"),
         "window starts at the frame": (" - (window - 1) / 2", ""),
         "half a step off": ("(window - 1) / 2", "window // 2"),
+        "window backwards": ("* STEP", "* -STEP"),
+        "step in ms": ("* STEP", "* 20"),
         "nearest vector": ("((at - times[left]) / gap)", "np.round((at - times[left]) / gap)"),
         "neighbours swapped": ("(1 - weight) * features[left] + weight * features[right]",
                                "weight * features[left] + (1 - weight) * features[right]"),
         "first vector at 0 s": ("offsets = (", "times, offsets = times - times[0], ("),
         "beyond the ends": ("np.clip(frame_times[:, None] + offsets, times[0], times[-1])",
-                            "frame_times[:, None] + offsets")},
+                            "frame_times[:, None] + offsets"),
+        "zeros beyond the ends": (
+            "return (", "return np.where(at == frame_times[:, None] + offsets, 1, 0)[..., None] * ("),
+        "no array": ("weight * features[right]).astype(np.float32)", "weight * features[right]).tolist()"),
+        "not float32": (".astype(np.float32)", ".astype(np.float64)")},
     "sync": {
         "a confidence for each frame": (
             "np.median(mean) - mean.min()", "(np.nanmedian(distances, 1) - np.nanmin(distances, 1)).mean()"),

@@ -154,6 +154,16 @@ def test_a_mistake_that_another_probe_refutes_is_not_reported():
     assert verdict.mistake == "other" and verdict.message == "got 5, want 3 (asked: second). Other."
 
 
+def test_an_error_that_a_known_mistake_raises_gets_its_hint():
+    def mirrored(*_):
+        raise ValueError("Non-positive determinant")
+
+    probe = Probe("q", mirrored, 1.0, errors={"other": "determinant"})
+    assert one_probe(None, probe).message == "Non-positive determinant (asked: q). Other."
+    refuted = one_probe(None, probe, Probe("second", lambda: 1.0, 1.0, {"other": 5.0}))
+    assert (refuted.status, refuted.mistake) == ("crashed", None)
+
+
 @pytest.mark.parametrize("answer, message", [
     (torch.ones(2), "the result has shape (2,), want a single number (asked: q)."),
     (float("nan"), "got nan, want 0.5 (asked: q)."),
@@ -177,6 +187,8 @@ def test_lost_gradients_are_explained():
     with pytest.raises(NoAnswer, match="does not depend on"):
         gradient((2 * torch.ones(1, requires_grad=True)).sum(), leaf)
     assert gradient((leaf**2).sum(), leaf).tolist() == [2, 2]
+    square = torch.ones(2, 2, requires_grad=True)
+    assert gradient(square.sum(), square).shape == (2, 2), "an index in a message is one of the input"
 
 
 # ------------------------------------------------------------------------------------------------------ stubs
