@@ -309,7 +309,7 @@ def eye_distance(landmarks):
 
 
 def camera_to_head(q):
-    """P_cam (T, 4, 4) of T frames: the inverse of X_cam = FLIP (R(w) X_head + p), Sec. 3.2. q: see `project`."""
+    """P_cam (T, 4, 4) of T rows q = [w, p, ...]: the inverse of X_cam = FLIP (R(w) X_head + p), Sec. 3.2."""
     out = np.tile(np.eye(4), (len(q), 1, 1))
     R_inverse = Rotation.from_rotvec(q[:, :3]).as_matrix().transpose(0, 2, 1)
     out[:, :3, :3] = R_inverse @ FLIP

@@ -42,8 +42,8 @@ def cameras(R, t):
     "camera", "medium", "P_cam, the inverse of the head pose",
     task="Rows of q are [rotation vector w (3), position p (3), ...]; what comes after the first six is not needed. "
          "R(w) is its rotation matrix (scipy: Rotation.from_rotvec(w).as_matrix()). FLIP turns y up, z to the viewer "
-         "into OpenCV's y down, z forward; it is its own inverse. The result is (T, 4, 4), last row 0 0 0 1, with "
-         "X_head = R X_cam + t.",
+         "into OpenCV's y down, z forward; it is its own inverse. The result is (T, 4, 4), last row 0 0 0 1: X_head = "
+         "A X_cam + t, with A its upper left 3 x 3 block and t its fourth column.",
     hint="Solve X_cam = FLIP (R(w) X_head + p) for X_head. The inverse of a rotation is its transpose.",
     mistakes={
         "rotation not inverted": "P_cam takes the camera's points to the head: the inverse of R(w), its transpose.",
