@@ -8,6 +8,7 @@ import inspect
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -107,6 +108,16 @@ def frame_number_as_vector_number(features, times, frame_times, window):
     return align_to_frames(features, times, times[range(len(frame_times))], window)
 
 
+def half_a_window(features, times, frame_times, window):
+    at = frame_times[:, None] + (np.arange(window) - window / 2) * 0.02
+    return np.stack([np.interp(at, times, column) for column in features.T], -1).astype(np.float32)
+
+
+def rows_of_the_batch(anchor, positive, negatives, tau=0.5):
+    logits = torch.nn.functional.cosine_similarity(anchor[:, None], positive[None], dim=-1) / tau
+    return torch.nn.functional.cross_entropy(logits, torch.arange(len(anchor)))
+
+
 def camera_by_inverse_of_the_wrong_matrix(q):
     from scipy.spatial.transform import Rotation
     P = torch.eye(4, dtype=torch.float64).repeat(len(q), 1, 1).numpy()
@@ -120,6 +131,10 @@ def camera_by_inverse_of_the_wrong_matrix(q):
     ("eq1_weights", inclusive_product, "a sample shades itself"),
     ("eq1_weights", product_that_wraps, "shifted, first from last"),
     ("alignment", frame_number_as_vector_number, "paired by index"),
+    ("alignment", half_a_window, "half a step off"),
+    ("eq8", rows_of_the_batch, "batch rows for negatives"),
+    ("eq7", lambda i, p, g, q: ((i - p - g + q).flatten(1).square().mean(1) + 1e-12).sqrt().mean(), "loss above 0"),
+    ("eq7", lambda i, p, g, q: (i - p - g + q).flatten(1).norm(dim=1).mean(), "sum under the root"),
     ("camera", camera_by_inverse_of_the_wrong_matrix, "axes not flipped"),
     ("eq7", lambda i, p, g, q: ((i - p) - (g - q)).square().mean(), "squared"),
     ("eq5", lambda i, g, m: torch.nn.functional.mse_loss(i, g, reduction="none").mul(m).mean(), "mask not squared")])
