@@ -102,7 +102,7 @@ def align_to_frames(features: Float[np.ndarray, "n d"], times: Float[np.ndarray,
                     frame_times: Float[np.ndarray, "T"], window: int) -> Float[np.ndarray, "T w d"]:
     """F_A: for each frame, `window` vectors 20 ms apart and centred on the frame's time, linear in between.
 
-    Exactly T rows at any frame rate. Beyond the ends of the sound the first or last vector is repeated.
+    Exactly T rows at any frame rate, float32. Beyond the ends of the sound the first or last vector is repeated.
     """
     offsets = (np.arange(window) - (window - 1) / 2) * STEP
     at = np.clip(frame_times[:, None] + offsets, times[0], times[-1])  # (T, w) seconds

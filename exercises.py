@@ -2,7 +2,9 @@
 
     python exercises.py list                     what there is, by session
     python exercises.py start my/                a folder of stubs; never writes over a file that is there
-    python exercises.py check my/ --only eq8     one line an exercise; 0 when all passed, else 1; --json for a grader
+    python exercises.py check my/ --only eq8     one line an exercise; --json for a grader
+
+`check` ends with 0 when all passed, 1 when not, 2 when the folder, NAME or FILE cannot be used.
 
 A stub is made from our own source: signature and docstring as they stand there, its equation from registry.py; the
 body raises the exercise's name. A check runs in a process of its own, so that a loop without end or a crash costs one
@@ -14,6 +16,7 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib.util
+import inspect
 import io
 import json
 import multiprocessing
@@ -21,7 +24,7 @@ import sys
 import textwrap
 import warnings
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 
@@ -34,7 +37,7 @@ sys.path[:0] = [str(ROOT / "tests")]  # the questions stand beside the tests; a 
 import exercises_field  # noqa: E402
 import exercises_inputs  # noqa: E402
 import exercises_losses  # noqa: E402
-from exercise_checks import Exercise, Verdict, diagnose  # noqa: E402
+from exercise_checks import Exercise, NoAnswer, Verdict, diagnose, shortened  # noqa: E402
 
 SESSIONS = {  # a course of six meetings, each with its exercises in order
     "What the field sees (Sec. 3.2)": "eq1_encoding eq1_conditioning eq1_rays",
@@ -48,14 +51,19 @@ FOUND = {e.name: e for module in MODULES for e in vars(module).values() if isins
 EXERCISES = {name: FOUND[name] for names in SESSIONS.values() for name in names.split()}
 LIMIT = 20.0  # seconds that one exercise may take
 TOOLS = {"math", "np", "torch", "F"}  # imported by a stub where our module does so, used or not
+WIDTH = max(map(len, EXERCISES))  # of the column of names
 PRINTED = 10  # lines that a student's function printed, shown above its line
 
 
 def choose(only: str | None) -> list[str]:
-    """Names of the exercises: all, one, or all of an equation (eq1: eq1_rays, ...). Raises InputError."""
-    if only in EXERCISES:
-        return [only]
-    names = [n for n in EXERCISES if only is None or n.startswith(f"{only}_")]
+    """Names of the exercises: all, one, or all of an equation (eq1: eq1_rays, ...). Raises InputError.
+
+    "EQ8" and "eq8.py" are eq8.
+    """
+    wanted = only and only.lower().removesuffix(".py")
+    if wanted in EXERCISES:
+        return [wanted]
+    names = [n for n in EXERCISES if only is None or n.startswith(f"{wanted}_")]
     if not names:
         raise InputError(f"--only {only}: no such exercise; there are {', '.join(EXERCISES)}")
     return names
@@ -121,13 +129,20 @@ def start(folder: Path, names: list[str]) -> None:
 # ----------------------------------------------------------------------------------------------------- checks
 
 def student_function(file: Path, name: str):
-    """The function `name` of a student's file, run as a module. Raises what the file raises, ValueError without it."""
+    """The function `name` of a student's file, run as a module. Raises what the file raises, NoAnswer without it."""
     spec = importlib.util.spec_from_file_location(f"student_{file.stem}", file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if not callable(getattr(module, name, None)):
-        raise ValueError(f"{file.name} has no function {name}")
+        raise NoAnswer(f"{file.name} has no function {name}; was it renamed?")
     return getattr(module, name)
+
+
+def borrowed_from(function, file: Path) -> str | None:
+    """The module of ours in which a student's function stands, where it was imported and not written in `file`."""
+    code = getattr(inspect.unwrap(function), "__code__", None)  # an object that can be called has none
+    home = Path(code.co_filename).resolve() if code else file.resolve()
+    return home.name if home.parent == ROOT and home != file.resolve() else None
 
 
 def judge(name: str, folder: Path) -> Verdict:
@@ -137,10 +152,18 @@ def judge(name: str, folder: Path) -> Verdict:
         return Verdict(name, "not started", f"there is no {file.name}; `start` writes it")
     try:
         answer = student_function(file, function)
+    except NoAnswer as error:
+        return Verdict(name, "crashed", str(error))
     except SyntaxError as error:
-        return Verdict(name, "crashed", f"line {error.lineno} is not Python: {error.msg}")
+        where = Path(error.filename or file)
+        where = "" if where.resolve() == file.resolve() else f"{where.name}, "  # a module that the file imports
+        line = f"line {error.lineno}" if error.lineno else "it"
+        code = f", `{shortened(error.text.strip())}`," if (error.text or "").strip() else ""
+        return Verdict(name, "crashed", f"{where}{line}{code} is not Python: {error.msg}")
     except (Exception, SystemExit) as error:
         return Verdict(name, "crashed", f"{file.name} cannot be loaded: {type(error).__name__}: {error}".split("\n")[0])
+    if ours := borrowed_from(answer, file):
+        return Verdict(name, "not started", f"{function} is imported from {ours}, our own; write yours")
     return diagnose(EXERCISES[name], answer)
 
 
@@ -189,7 +212,7 @@ def report(results: Iterator[tuple[Verdict, str]], count: int) -> list[Verdict]:
         for line in lines[:PRINTED] + [f"... {len(lines) - PRINTED} lines more"] * (len(lines) > PRINTED):
             print(f"    | {line}")
         message = f": {verdict.message}" if verdict.message else ""
-        print(f"{verdict.exercise:14} {verdict.status}{message}", flush=True)
+        print(f"{verdict.exercise:{WIDTH}} {verdict.status}{message}", flush=True)
         verdicts.append(verdict)
     passed = sum(v.status == "passed" for v in verdicts)
     next_one = next((v.exercise for v in verdicts if v.status != "passed"), None)
@@ -197,12 +220,20 @@ def report(results: Iterator[tuple[Verdict, str]], count: int) -> list[Verdict]:
     return verdicts
 
 
+def need_folder(folder: Path) -> None:
+    """Raises InputError where `folder` is none."""
+    if folder.is_file():
+        only = f" --only {folder.stem}" if folder.stem in EXERCISES else ""
+        raise InputError(f"{folder}: is a file; give its folder: check {folder.parent}/{only}")
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; make it with python exercises.py start {folder}")
+
+
 def write_json(path: Path, verdicts: list[Verdict]) -> None:
     """For a grader: each verdict with the rating, and how many passed."""
     rows = [asdict(v) | {"rating": EXERCISES[v.exercise].rating} for v in verdicts]
     passed = sum(v.status == "passed" for v in verdicts)
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps({"passed": passed, "of": len(verdicts), "exercises": rows}, indent=1) + "\n")
+    path.write_text(json.dumps({"passed": passed, "of": len(verdicts), "exercises": rows}, indent=1) + "\n")
 
 
 def show_list(names: list[str]) -> None:
@@ -212,7 +243,7 @@ def show_list(names: list[str]) -> None:
         if here:
             print(f"Session {number}: {title}")
         for e in here:
-            print(f"  {e.name:13} {e.rating:7} {e.title} ({link_of(e.name).paper}, {link_of(e.name).function})")
+            print(f"  {e.name:{WIDTH}} {e.rating:7} {e.title} ({link_of(e.name).paper}, {link_of(e.name).function})")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -220,7 +251,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Exercises: write the paper's equations yourself.")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in (("list", "what there is, by session"), ("start", "write stubs into a folder"),
-                       ("check", "check the functions in a folder; exit code 0 when all passed, else 1")):
+                       ("check", "check the functions in a folder; exit code 0 when all passed, 1 when not, 2 when "
+                                 "the folder, NAME or FILE cannot be used")):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--only", metavar="NAME", help="one exercise, or all of an equation, for example eq1")
         if name != "list":
@@ -233,11 +265,11 @@ def main(arguments: list[str] | None = None) -> int:
     elif args.command == "start":
         start(args.folder, names)
     else:
-        if not args.folder.is_dir():
-            raise InputError(f"{args.folder}: no such folder; make it with python exercises.py start {args.folder}")
-        verdicts = report(check(args.folder, names, LIMIT), len(names))
-        if args.json:
-            write_json(args.json, verdicts)
+        need_folder(args.folder)
+        with replacing(args.json) if args.json else nullcontext() as file:  # a wrong FILE is told before the checks
+            verdicts = report(check(args.folder, names, LIMIT), len(names))
+            if file:
+                write_json(file, verdicts)
         return int(any(v.status != "passed" for v in verdicts))
     return 0
 

@@ -75,8 +75,11 @@ def velocity_loss(image: Float[Tensor, "B 3 H W"], previous: Float[Tensor, "B 3 
     return torch.where(is_zero, 0.0, mean_square.masked_fill(is_zero, 1.0).sqrt()).mean()
 
 
-def cosine_similarity(a: Float[Tensor, "*batch d"], b: Float[Tensor, "*batch d"]) -> Tensor:
-    """Eq. 9: d(a, b) = a.b / (||a|| ||b||), in [-1, 1]. The paper calls it a distance; larger means closer."""
+def cosine_similarity(a: Float[Tensor, "*#batch d"], b: Float[Tensor, "*#batch d"]) -> Tensor:
+    """Eq. 9: d(a, b) = a.b / (||a|| ||b||), in [-1, 1]. The paper calls it a distance; larger means closer.
+
+    Vectors lie along the last axis; the axes before it broadcast (the # in jaxtyping's shapes).
+    """
     norms = a.norm(dim=-1) * b.norm(dim=-1)
     return (a * b).sum(-1) / norms.clamp_min(1e-8)  # a zero vector has no direction: 0 to everything
 
@@ -86,7 +89,8 @@ def info_nce(anchor: Float[Tensor, "B d"], positive: Float[Tensor, "B d"], negat
     """Eq. 8: L = -log( exp(d+/tau) / (exp(d+/tau) + sum_N exp(d-/tau)) ), the mean over B anchors.
 
     For the lips the anchor is F_lip, the positive F_al of the same time, the N = 10 negatives F_al of other times.
-    The latent code extractor (Sec. 3.3) uses the same function. Values: see `info_nce_range`.
+    The latent code extractor (Sec. 3.3) uses the same function. At tau 0.5 and N = 10: best 0.168, chance
+    ln 11 = 2.398, worst 6.304.
     """
     d_pos = cosine_similarity(anchor, positive)[:, None]  # (B, 1)
     d_neg = cosine_similarity(anchor[:, None].expand_as(negatives), negatives)  # (B, N)

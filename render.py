@@ -63,7 +63,9 @@ def hierarchical_samples(edges: Float[Tensor, "B R E"], weights: Float[Tensor, "
                          jitter: Float[Tensor, "B R F"] | None = None) -> Float[Tensor, "B R F"]:
     """NeRF Sec. 5.2: n samples from the piecewise constant density of `weights` over the S bins of `edges` (S + 1).
 
-    Inverse transform sampling with stratified u, so that the samples come out sorted. No gradient flows through.
+    edges increase along the ray. Inverse transform sampling with stratified u: `jitter` (B, R, n) in [0, 1) places
+    each u in its stratum, without it u lies in the middle. Returns distances (B, R, n), sorted; no gradient flows
+    through.
     """
     pdf = weights.detach() + 1e-4  # a ray without any weight is sampled evenly
     cdf = torch.cumsum(pdf / pdf.sum(-1, keepdim=True), -1)

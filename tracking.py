@@ -94,8 +94,8 @@ def expression_coefficients(exp_basis: Float[np.ndarray, "E 68 3"],
 
 
 # ---- the camera and its derivatives ------------------------------------------------------------------------
-# A frame's unknowns are one row q = [rotation vector w (3), position u (3), f_exp (E)]. A head point X lies
-# at P = R(w) X + u in camera axes turned to y up, z to the viewer: frontal is w = 0, u = (0, 0, -d).
+# A frame's unknowns are one row q = [rotation vector w (3), position p (3), f_exp (E)]. A head point X lies
+# at P = R(w) X + p in camera axes turned to y up, z to the viewer: frontal is w = 0, p = (0, 0, -d).
 def project(P, K):
     """P (..., 3) dm to pixels (..., 2)."""
     uv = P[..., :2] / -P[..., 2:]
@@ -147,7 +147,10 @@ def robust_weights(error, sigma):
 
 
 def initial_pose(landmarks, mean, K):
-    """(T, 6) poses by scaled orthographic projection: an affine fit of the rigid points, made a rotation."""
+    """(T, 6) poses by scaled orthographic projection: an affine fit of the rigid points, made a rotation.
+
+    landmarks (T, 68, 2) of T frames and K (3, 3) in px, mean (68, 3) in dm. A row is [rotation vector w, position p].
+    """
     rigid = np.r_[0, 16, 27:36, 36, 39, 42, 45]
     design = np.c_[mean[rigid], np.ones(len(rigid))]                                        # (N, 4)
     target = (landmarks[:, rigid] - K[:2, 2]) / [K[0, 0], -K[1, 1]]                         # (T, N, 2), y up
@@ -306,7 +309,7 @@ def eye_distance(landmarks):
 
 
 def camera_to_head(q):
-    """P_cam (T, 4, 4): the inverse of X_cam = FLIP (R(w) X_head + u), Sec. 3.2."""
+    """P_cam (T, 4, 4) of T rows q = [w, p, ...]: the inverse of X_cam = FLIP (R(w) X_head + p), Sec. 3.2."""
     out = np.tile(np.eye(4), (len(q), 1, 1))
     R_inverse = Rotation.from_rotvec(q[:, :3]).as_matrix().transpose(0, 2, 1)
     out[:, :3, :3] = R_inverse @ FLIP

@@ -25,6 +25,7 @@ class Probe:
     call: Callable[[], object]  # asks it
     want: object  # the right answer, array or number
     mistaken: dict[str, object] = field(default_factory=dict)  # known mistake -> the answer it leads to
+    errors: dict[str, str] = field(default_factory=dict)  # known mistake -> a word of the error that it raises
     meaning: str = ""  # of a single number that is wanted: "ln 11"
     tolerance: float = 1e-5
 
@@ -76,6 +77,8 @@ def diagnose(task: Exercise, function: Callable) -> Verdict:
                 return Verdict(task.name, "not started")
             status = "wrong" if isinstance(error, NoAnswer) else "crashed"
             failures.append((status, f"{describe(error, function)} (asked: {probe.situation})"))
+            known = [mistake for mistake, word in probe.errors.items() if word in str(error)]
+            explained |= {mistake: f"{failures[-1][1]}." for mistake in known if mistake not in explained}
             continue
         wrong = not equal(got, probe.want, probe.tolerance)
         if wrong:
@@ -153,10 +156,10 @@ def rand(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def gradient(loss: torch.Tensor, *inputs: torch.Tensor) -> torch.Tensor:
-    """d loss / d input of the inputs, laid end to end. Raises NoAnswer where no gradient arrives."""
+    """d loss / d input, of the input's shape; of several inputs laid end to end. Raises NoAnswer where none arrives."""
     if not (isinstance(loss, torch.Tensor) and loss.requires_grad):
         raise NoAnswer("the result carries no gradient; keep to torch, without .item(), .detach() or NumPy")
     found = torch.autograd.grad(loss, inputs, allow_unused=True)
     if any(g is None for g in found):
         raise NoAnswer("the loss does not depend on an argument that it should depend on, or its gradient is cut off")
-    return torch.cat([g.flatten() for g in found])
+    return found[0] if len(found) == 1 else torch.cat([g.flatten() for g in found])

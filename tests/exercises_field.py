@@ -127,9 +127,9 @@ def eq1_rays(pixel_rays):
         if stride > 1:
             known["half an image pixel"] = rays(K, P, (j * stride + 0.5).tolist())
         ask = lambda: pixel_rays(torch.tensor([K], dtype=torch.float64), torch.tensor(P)[None], size, stride)
-        yield Probe(f"directions of the rays, size {size}, stride {stride}", lambda: ask()[1][0],
-                    rays(K, P, points), known)
-        yield Probe("origins of the rays", lambda: ask()[0][0], np.tile(P[:3, 3], (len(points) ** 2, 1)))
+        yield Probe(f"directions of the rays, size {size}, stride {stride}", lambda: ask()[1],
+                    rays(K, P, points)[None], {mistake: answer[None] for mistake, answer in known.items()})
+        yield Probe("origins of the rays", lambda: ask()[0], np.tile(P[:3, 3], (1, len(points) ** 2, 1)))
 
 
 # ------------------------------------------------------------------------------------------- volume rendering
@@ -163,37 +163,59 @@ def eq1_weights(compositing_weights):
     across = np.cumsum(depth, 1) - depth
     one = lambda value: torch.full((1, 1, 2), value, dtype=torch.float64)
     half = 1 - math.exp(-1)
-    yield Probe("two samples, sigma = 2, delta = 0.5 each", lambda: compositing_weights(one(2.0), one(0.5))[0, 0],
-                [half, half * math.exp(-1)],
-                {"a sample shades itself": [half * math.exp(-1), half * math.exp(-2)],
-                 "shifted, first from last": [half * math.exp(-2), half * math.exp(-1)],
-                 "without transmittance": [half, half], "sigma delta for alpha": [1.0, math.exp(-1)],
-                 "interval forgotten": [1 - math.exp(-2), (1 - math.exp(-2)) * math.exp(-2)],
-                 "sum over the rays": [half, half]})
-    yield Probe("two rays with five random samples", lambda: compositing_weights(sigma.clone(), delta.clone())[0],
-                [light_left(s, d) for s, d in pairs],
-                {"a sample shades itself": [light_left(s, d, inclusive=True) for s, d in pairs],
-                 "shifted, first from last": (alpha * np.exp(-np.roll(np.cumsum(depth, -1), 1, -1)))[0],
-                 "without transmittance": alpha[0], "sigma delta for alpha": (depth * np.exp(-before))[0],
-                 "interval forgotten": [light_left(s, [1.0] * 5) for s, _ in pairs],
-                 "sum over the rays": (alpha * np.exp(-across))[0]})
+    yield Probe("two samples, sigma = 2, delta = 0.5 each", lambda: compositing_weights(one(2.0), one(0.5)),
+                [[[half, half * math.exp(-1)]]],
+                {"a sample shades itself": [[[half * math.exp(-1), half * math.exp(-2)]]],
+                 "shifted, first from last": [[[half * math.exp(-2), half * math.exp(-1)]]],
+                 "without transmittance": [[[half, half]]], "sigma delta for alpha": [[[1.0, math.exp(-1)]]],
+                 "interval forgotten": [[[1 - math.exp(-2), (1 - math.exp(-2)) * math.exp(-2)]]],
+                 "sum over the rays": [[[half, half]]]})
+    yield Probe("two rays with five random samples", lambda: compositing_weights(sigma.clone(), delta.clone()),
+                [[light_left(s, d) for s, d in pairs]],
+                {"a sample shades itself": [[light_left(s, d, inclusive=True) for s, d in pairs]],
+                 "shifted, first from last": alpha * np.exp(-np.roll(np.cumsum(depth, -1), 1, -1)),
+                 "without transmittance": alpha, "sigma delta for alpha": depth * np.exp(-before),
+                 "interval forgotten": [[light_left(s, [1.0] * 5) for s, _ in pairs]],
+                 "sum over the rays": alpha * np.exp(-across)})
 
 
 def inverse_cdf(edges, mass, u):
     return np.interp(u, np.concatenate([[0], np.cumsum(mass)]), edges)
 
 
+def sampling_mistakes(edges, mass, u):
+    """Places of the samples, for the known mistakes that are made after u."""
+    cdf, widths = np.concatenate([[0], np.cumsum(mass)]), np.diff(edges)
+    b = np.searchsorted(cdf, u, side="right") - 1  # the bin of each u
+    after = np.minimum(b + 1, len(mass) - 1)  # and the one behind it, kept inside
+    drawn_on = edges[after] + (u - cdf[after]) / mass[after] * widths[after]
+    return {"edges for positions": edges[b], "middles for positions": edges[b] + widths[b] / 2,
+            "weights not normalised": inverse_cdf(edges, 100 * mass, u),
+            "weights as densities": inverse_cdf(edges, mass * widths / (mass * widths).sum(), u),
+            "no leading 0": np.interp(u, cdf[1:], edges[:-1]),
+            "no -1 after searchsorted": np.maximum(drawn_on, edges[after]), "no -1, beyond the bin": drawn_on}
+
+
 @exercise(
     "eq1_sampling", "hard", "hierarchical sampling",
     task="Along a ray: S bins between S + 1 edges; bin i holds the share w_i / sum w of the samples, spread evenly "
-         "inside it. Of n samples, sample k lies where the cumulative distribution is u_k = (k + jitter_k) / n; "
-         "without jitter at (k + 1/2) / n. A ray without any weight is sampled evenly over its bins, so add a small "
-         "number (1e-4) to the weights first.",
+         "inside it. Of n samples, sample k = 0 ... n - 1 lies where the cumulative distribution is u_k = (k + "
+         "jitter_k) / n; without jitter at (k + 1/2) / n. A ray without any weight is sampled evenly over its bins, "
+         "so add a small number (1e-4) to the weights first.",
     hint="cumsum, a leading 0, torch.searchsorted for the bin, then linear between the bin's two edges.",
     mistakes={
         "starts of the strata": "Without jitter u lies in the middle of its stratum: (k + 1/2) / n.",
+        "u from 0 to 1": "u is not linspace(0, 1, n): the strata are [k/n, (k+1)/n), so u never reaches 1.",
         "jitter ignored": "Where jitter is given, it takes the place of the 1/2.",
+        "jitter and 1/2": "(k + jitter_k) / n: jitter takes the place of the 1/2, here the two are added.",
         "edges for positions": "Inside a bin the samples are spread evenly; these lie on its edge.",
+        "middles for positions": "Inside a bin the samples are spread evenly; these all lie in its middle.",
+        "no leading 0": "The cumulative distribution is 0 at the first edge: put a 0 in front, S + 1 values for S + 1 "
+                        "edges. These samples lie one bin too early.",
+        "no -1 after searchsorted": "searchsorted counts the edges at or below u, the leading 0 among them: the bin is "
+                                    "that number minus 1.",
+        "no -1, beyond the bin": "searchsorted counts the edges at or below u: subtract 1, or u lies below the bin and "
+                                 "the line is drawn on beyond its end.",
         "weights not normalised": "The weights of a ray add up to its opacity, not to 1: divide by their sum.",
         "weights as densities": "A weight is the share of the samples in its bin already, whatever the bin's width.",
         "empty ray": "0 / 0 on a ray without any weight: add a small number to the weights first.",
@@ -204,23 +226,21 @@ def eq1_sampling(hierarchical_samples):
     weights = lambda: torch.tensor(100 * mass)[None, None]  # large, so that the small number added does not show
     tensor = lambda: torch.tensor(edges)[None, None]
     jitter = np.array([0.1, 0.9, 0.3, 0.7, 0.2])
-    bins = lambda u: np.searchsorted(np.cumsum(mass), u, side="right")
-    for situation, offset in (("without jitter", 0.5), ("with jitter", jitter)):
-        u = (np.arange(n) + offset) / n
-        given = None if situation == "without jitter" else torch.tensor(jitter)[None, None]
-        known = {"edges for positions": edges[bins(u)], "weights not normalised": inverse_cdf(edges, 100 * mass, u),
-                 "weights as densities": inverse_cdf(edges, mass * np.diff(edges) / (mass * np.diff(edges)).sum(), u)}
+    for situation, offset in (("no jitter", 0.5), ("jitter 0.1, 0.9, 0.3, 0.7, 0.2", jitter)):
+        given = None if situation == "no jitter" else torch.tensor(jitter)[None, None]
+        at = lambda offset: inverse_cdf(edges, mass, (np.arange(n) + offset) / n)
+        known = sampling_mistakes(edges, mass, (np.arange(n) + offset) / n)
         if given is None:
-            known["starts of the strata"] = inverse_cdf(edges, mass, np.arange(n) / n)
+            known |= {"starts of the strata": at(0), "u from 0 to 1": inverse_cdf(edges, mass, np.linspace(0, 1, n))}
         else:
-            known["jitter ignored"] = inverse_cdf(edges, mass, (np.arange(n) + 0.5) / n)
-        yield Probe(f"5 samples, bins with the shares 0.15, 0.5, 0.1, 0.25, {situation}",
-                    lambda: hierarchical_samples(tensor(), weights(), n, given)[0, 0], inverse_cdf(edges, mass, u),
-                    known, tolerance=1e-3)
+            known |= {"jitter ignored": at(0.5), "jitter and 1/2": at(0.5 + jitter)}
+        yield Probe(f"5 samples, edges 0, 1, 1.5, 4, 5, weights 15, 50, 10, 25, {situation}",
+                    lambda: hierarchical_samples(tensor(), weights(), n, given), at(offset)[None, None],
+                    {mistake: answer[None, None] for mistake, answer in known.items()}, tolerance=1e-3)
     flat = torch.linspace(1, 5, 5, dtype=torch.float64)[None, None]
-    yield Probe("4 samples on a ray without any weight",
-                lambda: hierarchical_samples(flat.clone(), torch.zeros(1, 1, 4, dtype=torch.float64), 4)[0, 0],
-                [1.5, 2.5, 3.5, 4.5], {"empty ray": np.full(4, np.nan)})
+    yield Probe("4 samples, edges 1, 2, 3, 4, 5, all weights 0, no jitter",
+                lambda: hierarchical_samples(flat.clone(), torch.zeros(1, 1, 4, dtype=torch.float64), 4),
+                [[[1.5, 2.5, 3.5, 4.5]]], {"empty ray": np.full((1, 1, 4), np.nan)})
     yield Probe("does the result carry a gradient (1) or not (0)",
                 lambda: float(hierarchical_samples(tensor(), weights().requires_grad_(), n).requires_grad), 0.0,
                 {"gradient": 1.0})

@@ -40,23 +40,23 @@ def cameras(R, t):
 
 @exercise(
     "camera", "medium", "P_cam, the inverse of the head pose",
-    task="Rows of q are [rotation vector w (3), position u (3), ...]; what comes after the first six is not needed. "
+    task="Rows of q are [rotation vector w (3), position p (3), ...]; what comes after the first six is not needed. "
          "R(w) is its rotation matrix (scipy: Rotation.from_rotvec(w).as_matrix()). FLIP turns y up, z to the viewer "
-         "into OpenCV's y down, z forward; it is its own inverse. The result is (T, 4, 4), last row 0 0 0 1, with "
-         "X_head = R X_cam + t.",
-    hint="Solve X_cam = FLIP (R(w) X_head + u) for X_head. The inverse of a rotation is its transpose.",
+         "into OpenCV's y down, z forward; it is its own inverse. The result is (T, 4, 4), last row 0 0 0 1: X_head = "
+         "A X_cam + t, with A its upper left 3 x 3 block and t its fourth column.",
+    hint="Solve X_cam = FLIP (R(w) X_head + p) for X_head. The inverse of a rotation is its transpose.",
     mistakes={
         "rotation not inverted": "P_cam takes the camera's points to the head: the inverse of R(w), its transpose.",
-        "position not turned": "The position has to be turned too: t = -R^T u, not -u.",
-        "position with the wrong sign": "The camera is where the head is not: t = -R^T u.",
+        "position not turned": "The position has to be turned too: t = -R^T p, not -p.",
+        "position with the wrong sign": "The camera is where the head is not: t = -R^T p.",
         "axes not flipped": "Camera axes are OpenCV's, y down and z forward: FLIP is missing.",
         "flip on the wrong side": "FLIP acts on X_cam first, so it stands to the right of R^T."})
 def camera(camera_to_head):
     q = np.array([[0, 0, 0, 0.2, -0.1, -6.0, 0.5]])
-    yield Probe("a frontal head at (0.2, -0.1, -6)", lambda: camera_to_head(q.copy())[0],
-                cameras([FLIP], [-q[0, 3:6]])[0],
-                {"position with the wrong sign": cameras([FLIP], [q[0, 3:6]])[0],
-                 "axes not flipped": cameras([np.eye(3)], [-q[0, 3:6]])[0]})
+    yield Probe("a frontal head at (0.2, -0.1, -6)", lambda: camera_to_head(q.copy()),
+                cameras([FLIP], [-q[0, 3:6]]),
+                {"position with the wrong sign": cameras([FLIP], [q[0, 3:6]]),
+                 "axes not flipped": cameras([np.eye(3)], [-q[0, 3:6]])})
     w, u = some_poses()
     R = rodrigues(w)
     R_T = R.transpose(0, 2, 1)
@@ -98,40 +98,54 @@ def pose_mistakes(w, u):
     centre = K[:2, 2] / 900 * [1, -1] / s
     return {"rotation transposed": np.c_[-w, u], "y down": np.c_[flipped, u * [1, -1, 1]],
             "position not divided by the scale": np.c_[w, u[:, :2] * s, u[:, 2]],
-            "scale for depth": np.c_[w, u[:, :2], -s],
+            "scale for depth": np.c_[w, u[:, :2], -s], "head behind the camera": np.c_[w, u[:, :2], -u[:, 2]],
             "principal point forgotten": np.c_[w, u[:, :2] + centre, u[:, 2]]}
 
 
 @exercise(
     "pose", "hard", "head pose from 68 landmarks",
-    task="A first guess of the pose, without iterations. mean (68, 3): the neutral face in dm, y up, z to the "
-         "viewer. Each row of the result is [rotation vector w (3), position u (3)] with P = R(w) X + u and u_z = -1 "
-         "/ s. A head is shallow against its distance, so all its points share one scale s. Fit (u - c_x) / f and "
-         "(c_y - v) / f by least squares as linear in (X, 1), per frame; make the two rows found a rotation. Fit "
-         "through what the skull carries and speech does not move: landmarks 0, 16, 27 to 35, 36, 39, 42, 45.",
-    hint="The two rows of length s are s times the first two rows of R; the third is their cross product. The nearest "
-         "rotation to a matrix U S V^T (its SVD) is U V^T.",
+    task="A first guess of the pose, without iterations. mean: the neutral face, y up, z to the viewer. A landmark is "
+         "(u, v); c_x = K[0, 2] and f = K[0, 0] belong to u, c_y = K[1, 2] and f = K[1, 1] to v. A row of the result "
+         "is [rotation vector w (3), position p (3)] with P = R(w) X + p and p_z = -1 / s. A head is shallow against "
+         "its distance, so all its points share one scale s. Fit (u - c_x) / f and (c_y - v) / f by least squares as "
+         "linear in (X, 1), per frame. Two rows of length s should come out; landmarks are not exact, so take the "
+         "mean of their two lengths for s and the nearest rotation for R. Fit through what the skull carries and "
+         "speech does not move: landmarks 0, 16, 27, 28, ..., 35, 36, 39, 42, 45.",
+    hint="The fit gives a 2 x 4 matrix: three columns are s times the first two rows of R, the fourth is s p_xy. The "
+         "third row of R is the cross product of the first two (give all three rows the length s). The nearest "
+         "rotation to a matrix U S V^T (its SVD) is U V^T; Rotation.from_matrix(...).as_rotvec() gives w.",
     mistakes={
         "rotation transposed": "The rows that were fitted are rows of R, not columns.",
         "y down": "Pixels count downwards, the head's y goes up: (c_y - v) / f.",
         "position not divided by the scale": "The fit's constant is s times the position: divide by s.",
         "scale for depth": "Far away is small: the depth is 1 / s.",
+        "head behind the camera": "The camera looks along -z: the head is at negative z.",
+        "cross product in the other order": "The third row is the first cross the second; in the other order the three "
+                                            "are left-handed, a mirror image and no rotation.",
         "principal point forgotten": "Pixels are measured from the principal point (c_x, c_y).",
-        "all points used": "An opening mouth turns this head: fit through the points that the skull carries."})
+        "all points used": "An opening mouth turns this head: fit through the points that the skull carries.",
+        "landmark 35 left out": "27 to 35 includes 35, and range(27, 35) ends before it: range(27, 36)."})
 def pose(initial_pose):
     mean = np.random.default_rng(0).normal(size=(68, 3)) * [0.5, 0.6, 0.4]
     w, u = some_poses()
     zero, ahead = np.array([[0.0, 0.02, 0]]), np.array([[0.3, -0.2, -8.0]])
+    mirrored = {"cross product in the other order": "determinant"}  # what scipy says of a mirror image
     yield Probe("a nearly frontal head, 8 dm away", lambda: initial_pose(orthographic(mean, zero, ahead), mean, K),
-                np.c_[zero, ahead], {m: q for m, q in pose_mistakes(zero, ahead).items() if m != "y down"})
+                np.c_[zero, ahead], {m: q for m, q in pose_mistakes(zero, ahead).items() if m != "y down"}, mirrored)
     yield Probe("three turned heads", lambda: initial_pose(orthographic(mean, w, u), mean, K), np.c_[w, u],
-                pose_mistakes(w, u))
+                pose_mistakes(w, u), mirrored)
     talking = np.tile(mean, (3, 1, 1))
     soft = np.setdiff1d(np.arange(68), RIGID)
     talking[:, soft] += np.array([0.0, -0.2, 0.1])
     seen = orthographic(talking, w, u)
     yield Probe("the same heads, all soft points moved down by 0.2 dm", lambda: initial_pose(seen.copy(), mean, K),
-                np.c_[w, u], {"all points used": fitted_pose(seen, mean, np.arange(68))})
+                np.c_[w, u], {"all points used": fitted_pose(seen, mean, np.arange(68)),
+                              "landmark 35 left out": np.c_[w, u]})
+    seen = seen + np.random.default_rng(1).normal(size=seen.shape)
+    seen[:, 35] += [30, -20]
+    yield Probe("the same, each landmark off by about 1 px and 35 by 36 px", lambda: initial_pose(seen.copy(), mean, K),
+                fitted_pose(seen, mean, RIGID), {"landmark 35 left out": fitted_pose(seen, mean, RIGID[RIGID != 35])},
+                tolerance=1e-4)
 
 
 # ---------------------------------------------------------------------------------------------- light, Sec. 4.1
@@ -233,9 +247,11 @@ def alignment_mistakes(features, times, frame_times, window):
     left = np.searchsorted(times, at, side="right") - 1
     share = ((at - times[left]) / step)[..., None]
     nearest = np.abs(times - at[..., None]).argmin(-1)
+    shifted = lambda offsets: read_at(features, times, frame_times[:, None] + offsets)
     return {"paired by index": read_at(features, times, by_index), "nearest vector": features[nearest],
-            "window starts at the frame": read_at(features, times, frame_times[:, None] + k * step),
-            "half a step off": read_at(features, times, frame_times[:, None] + (k - window // 2) * step),
+            "window starts at the frame": shifted(k * step), "half a step off": shifted((k - window / 2) * step),
+            "window backwards": shifted(((window - 1) / 2 - k) * step),
+            "step in ms": shifted((k - (window - 1) / 2) * 1000 * step),
             "neighbours swapped": share * features[left] + (1 - share) * features[left + 1],
             "first vector at 0 s": read_at(features, times - times[0], at)}
 
@@ -249,12 +265,20 @@ def alignment_mistakes(features, times, frame_times, window):
         "paired by index": "Vector i does not belong to frame i: there are 50 vectors a second and 24 to 60 frames. "
                            "Pair by time stamps.",
         "window starts at the frame": "The window is centred on the frame: it sees the sound before and after it.",
-        "half a step off": "The middle of w vectors is (w - 1) / 2; w // 2 is half a step late where w is even.",
+        "half a step off": "The middle of vectors 0 ... w - 1 is (w - 1) / 2. With w / 2, or w // 2 where w is even, "
+                           "the window lies half a step (10 ms) too early.",
+        "window backwards": "Vector k lies (k - (w - 1)/2) 0.02 seconds after the frame; these run back in time.",
+        "step in ms": "Times are in seconds, and a step is 0.02 s: vector k lies (k - (w - 1)/2) 0.02 seconds after "
+                      "the frame.",
         "nearest vector": "Interpolate between the two neighbours; the nearest vector makes the lips jump.",
         "neighbours swapped": "The nearer neighbour has the larger weight.",
         "first vector at 0 s": "The first vector lies at times[0], which is not 0.",
         "beyond the ends": "Before the first and after the last vector, that vector is repeated, nothing is "
-                           "extrapolated."})
+                           "extrapolated.",
+        "zeros beyond the ends": "Before the first and after the last vector, that vector is repeated; zeros would be "
+                                 "a sound of their own.",
+        "no array": "Return a NumPy array.",
+        "not float32": "Return float32: .astype(np.float32)."})
 def alignment(align_to_frames):
     times = 0.0125 + 0.02 * np.arange(60)
     features = np.random.default_rng(1).normal(size=(60, 3))
@@ -262,15 +286,22 @@ def alignment(align_to_frames):
     at = frame_times[:, None] + (np.arange(4) - 1.5) * 0.02
     clock = np.repeat(times[:, None], 2, 1)  # features that tell the time
     for what, values in (("features that are their own time", clock), ("random features", features)):
+        want = read_at(values, times, at)
         yield Probe(f"20 frames at 29.97 a second, windows of 4, {what}",
-                    lambda: align_to_frames(values.copy(), times.copy(), frame_times.copy(), 4),
-                    read_at(values, times, at), alignment_mistakes(values, times, frame_times, 4), tolerance=1e-4)
+                    lambda: align_to_frames(values.copy(), times.copy(), frame_times.copy(), 4), want,
+                    alignment_mistakes(values, times, frame_times, 4) | {"no array": want, "not float32": want},
+                    tolerance=1e-4)
     ends = np.array([0.0, 1.3])
     outside = np.stack([features[0] + (features[1] - features[0]) * (0.0 - times[0]) / 0.02,
                         features[-1] + (features[-1] - features[-2]) * (1.3 - times[-1]) / 0.02])
     yield Probe("a frame before the first and one after the last vector",
-                lambda: align_to_frames(features.copy(), times.copy(), ends.copy(), 1)[:, 0], features[[0, -1]],
-                {"beyond the ends": outside}, tolerance=1e-4)
+                lambda: align_to_frames(features.copy(), times.copy(), ends.copy(), 1), features[[0, -1], None],
+                {"beyond the ends": outside[:, None], "zeros beyond the ends": np.zeros((2, 1, 3))}, tolerance=1e-4)
+    ask = lambda: align_to_frames(features.copy(), times.copy(), frame_times.copy(), 4)
+    yield Probe("is the result an np.ndarray: 1 if so, else 0", lambda: float(isinstance(ask(), np.ndarray)), 1.0,
+                {"no array": 0.0})
+    yield Probe("bytes that one number of the result takes", lambda: np.asarray(ask()).itemsize, 4.0,
+                {"not float32": 8.0}, meaning="float32")
 
 
 # ----------------------------------------------------------------------------------------------- Sync, Sec. 4.3

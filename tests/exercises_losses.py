@@ -88,7 +88,7 @@ def eq4(perceptual_loss):
     leaf = randn(1, 2, 3, 3).requires_grad_()
     yield Probe("gradient by phi: 2 (phi - phi_gt) / entries",
                 lambda: gradient(perceptual_loss([leaf], [torch.zeros(1, 2, 3, 3)]), leaf),
-                2 * leaf.detach().flatten() / 18)
+                2 * leaf.detach() / 18)
 
 
 # ------------------------------------------------------------------------------------------------------ Eq. 5
@@ -120,7 +120,7 @@ def eq5(photometric_loss):
                  "no square": np.abs(mask * (a - b)).mean(), "mask on one image only": ((mask * a - b) ** 2).mean()})
     leaf = image.clone().requires_grad_()
     yield Probe("gradient by I: 2 m^2 (I - I_GT) / entries",
-                lambda: gradient(photometric_loss(leaf, image_gt, m), leaf), (2 * mask**2 * (a - b) / a.size).ravel())
+                lambda: gradient(photometric_loss(leaf, image_gt, m), leaf), 2 * mask**2 * (a - b) / a.size)
 
 
 # ------------------------------------------------------------------------------------------------------ Eq. 6
@@ -159,7 +159,7 @@ def eq6(disentangling_loss):
     leaf = codes["id"].clone().requires_grad_()
     yield Probe("gradient by C_id: 2 (C - C_ref) / B",
                 lambda: gradient(disentangling_loss({**codes, "id": leaf}, refs), leaf),
-                2 * (codes["id"] - refs["id"]).flatten() / 3)
+                2 * (codes["id"] - refs["id"]) / 3)
 
 
 # ------------------------------------------------------------------------------------------------------ Eq. 7
@@ -175,16 +175,23 @@ def eq6(disentangling_loss):
         "squared": "The norm of Eq. 7 is not squared: take the root.",
         "velocities added": "The two velocities are subtracted from one another.",
         "one root over the batch": "Each pair has a norm of its own: root first, then the mean over the pairs.",
+        "sum under the root": "Under the root stands the mean over pixels and channels, not their sum, so that the "
+                              "loss does not grow with the size of the image.",
         "frames for velocities": "This compares the frames themselves (that is Eq. 5's matter), not their changes.",
         "no gradient at 0": "At a perfect render the gradient is NaN: the root's derivative at 0 is infinite. One NaN "
-                            "there and all weights are lost."})
+                            "there and all weights are lost.",
+        "previous frame cut off": "I^(j-1) was rendered too: the gradient flows through both frames, so do not detach "
+                                  "it.",
+        "loss above 0": "The loss of a perfect render is the root of the small number that stands under the root, "
+                        "added or as a lower bound; it must be 0."})
 def eq7(velocity_loss):
     zero = torch.zeros(2, 3, 2, 2, dtype=torch.float64)
     moved = zero + torch.tensor([0.3, 0.5], dtype=torch.float64)[:, None, None, None]
     yield Probe("rendered frames brighten by 0.3 and 0.5, true ones by 0.1",
                 lambda: velocity_loss(moved + 0.2, zero + 0.2, zero + 0.1, zero.clone()), 0.3,
                 {"squared": 0.1, "velocities added": 0.5, "one root over the batch": math.sqrt(0.1),
-                 "frames for velocities": 0.5}, meaning="mean of 0.2 and 0.4")
+                 "sum under the root": 0.3 * math.sqrt(12), "frames for velocities": 0.5,
+                 "previous frame cut off": 0.3, "loss above 0": 0.3}, meaning="mean of 0.2 and 0.4")
     frames = [rand(2, 3, 4, 5, seed=s) for s in range(4)]
     now, before, now_gt, before_gt = (f.numpy() for f in frames)
     rms = lambda e: np.sqrt((e.reshape(2, -1) ** 2).mean(1))
@@ -192,11 +199,20 @@ def eq7(velocity_loss):
     yield Probe("random frames", lambda: velocity_loss(*[f.clone() for f in frames]), rms(error).mean(),
                 {"squared": (rms(error) ** 2).mean(), "velocities added": rms(now - before + now_gt - before_gt).mean(),
                  "one root over the batch": np.sqrt((error**2).mean()),
+                 "sum under the root": rms(error).mean() * math.sqrt(60),
                  "frames for velocities": rms(now - now_gt).mean()})
+    both = torch.stack(frames[:2]).requires_grad_()  # I^j and I^(j-1)
+    slope = error / rms(error)[:, None, None, None] / error.size
+    yield Probe("gradient by [I^j, I^(j-1)] at random frames: error / (RMS * entries), and minus that",
+                lambda: gradient(velocity_loss(*both, *frames[2:]), both), np.stack([slope, -slope]),
+                {"previous frame cut off": np.stack([slope, 0 * slope])}, tolerance=1e-6)
     leaf = torch.full((2, 3, 2, 2), 0.1, dtype=torch.float64).requires_grad_()
     yield Probe("gradient of a perfect render",
-                lambda: gradient(velocity_loss(leaf, zero.clone(), zero + 0.1, zero.clone()), leaf), np.zeros(24),
-                {"no gradient at 0": np.full(24, np.nan)})
+                lambda: gradient(velocity_loss(leaf, zero.clone(), zero + 0.1, zero.clone()), leaf),
+                np.zeros((2, 3, 2, 2)), {"no gradient at 0": np.full((2, 3, 2, 2), np.nan)})
+    yield Probe("is the loss of a perfect render 0 exactly: 1 if so, else 0",
+                lambda: float(velocity_loss(zero + 0.1, zero.clone(), zero + 0.1, zero.clone()) == 0), 1.0,
+                {"loss above 0": 0.0})
 
 
 # ------------------------------------------------------------------------------------------------------ Eq. 9
@@ -228,6 +244,9 @@ def eq9(cosine_similarity):
                 {"no norms": dot, "one norm": dot / lengths[0], "squared norms": dot / (lengths[0] * lengths[1]) ** 2,
                  "one minus": 1 - dot / (lengths[0] * lengths[1]),
                  "one sum over all vectors": dot.sum() / (lengths[0] * lengths[1])})
+    yield Probe("2 x 1 vectors against 2 x 3: the axes before the last broadcast",
+                lambda: cosine_similarity(c[:, :1].clone(), d.clone()),
+                (p[:, :1] * q).sum(-1) / (lengths[0][:, :1] * lengths[1]))
     yield Probe("a zero vector", lambda: cosine_similarity(torch.zeros(1, 3), torch.ones(1, 3)), [0.0],
                 {"zero vector": [np.nan]})
 
@@ -241,6 +260,17 @@ def cosines(anchor, positive, negatives):
     return (a * unit(positive.numpy())).sum(-1), (a[:, None] * unit(negatives.numpy())).sum(-1)
 
 
+def dots(anchor, positive, negatives):
+    """d+ and d- as one gets them without norms."""
+    a = anchor.numpy()
+    return (a * positive.numpy()).sum(-1), (a[:, None] * negatives.numpy()).sum(-1)
+
+
+def contrast(d_pos, d_neg, tau):
+    """Eq. 8 from d+ and d-."""
+    return (np.log(np.exp(d_pos / tau) + np.exp(d_neg / tau).sum(1)) - d_pos / tau).mean()
+
+
 def contrast_mistakes(d_pos, d_neg, tau):
     """Eq. 8 from cosines with each of its known mistakes, B anchors."""
     p, n = np.exp(d_pos / tau), np.exp(d_neg / tau)  # (B,), (B, N)
@@ -250,18 +280,24 @@ def contrast_mistakes(d_pos, d_neg, tau):
     return {
         "positive not in the denominator": -np.log(p / n.sum(1)).mean(),
         "mean over the negatives": -np.log(p / (p + n.mean(1))).mean(),
-        "tau on the wrong side": (np.log(np.exp(d_pos * tau) + np.exp(d_neg * tau).sum(1)) - d_pos * tau).mean(),
+        "tau forgotten": contrast(d_pos, d_neg, 1.0),
+        "tau on the wrong side": contrast(d_pos, d_neg, 1 / tau),
         "sum over the anchors": each.sum(), "no minus": -each.mean(), "softmax over the wrong axis": wrong_axis.mean()}
 
 
 @exercise(
     "eq8", "medium", "the lip sync loss, InfoNCE",
-    task="One number for the whole batch. Eq. 9 is given (`cosine_similarity`). The loss must also hold at tau = "
-         "0.001, where exp overflows.",
+    task="One number for the whole batch. Eq. 9 is given: `cosine_similarity` works on the last axis and broadcasts "
+         "the others. The loss must also hold at tau = 0.001, where exp overflows.",
     hint="-log(p / (p + n)) is log(p + n) - log(p): a logsumexp minus a logit.",
     mistakes={
         "positive not in the denominator": "Is the positive in the denominator?",
         "mean over the negatives": "The denominator has the sum over the N negatives, not their mean.",
+        "batch rows for negatives": "The negatives of anchor b are given, negatives[b]; these are the positives of "
+                                    "the other anchors.",
+        "negatives of all anchors": "The negatives of anchor b are the N rows of negatives[b], not all B * N.",
+        "dot product": "d is Eq. 9, the cosine; a plain dot product grows with the vectors' lengths.",
+        "tau forgotten": "tau is missing: divide each cosine by tau before the exponential.",
         "tau on the wrong side": "tau divides the cosine inside the exponential.",
         "softmax over the wrong axis": "The softmax runs over the 1 + N candidates of one anchor, not over the batch.",
         "sum over the anchors": "The mean over the anchors of the batch, not the sum.",
@@ -270,18 +306,24 @@ def contrast_mistakes(d_pos, d_neg, tau):
 def eq8(info_nce):
     same = torch.ones(2, 4, dtype=torch.float64)
     alike = np.ones(2), np.ones((2, 10))
-    known = {m: v for m, v in contrast_mistakes(*alike, 0.5).items()
-             if m not in ("tau on the wrong side", "softmax over the wrong axis")}  # all alike: these do not show
+    known = {m: v for m, v in contrast_mistakes(*alike, 0.5).items()  # all alike: tau does not show
+             if m not in ("tau forgotten", "tau on the wrong side", "softmax over the wrong axis")}
+    known |= {"batch rows for negatives": math.log(2), "negatives of all anchors": math.log(21)}
     yield Probe("anchor, positive and all 10 negatives alike",
                 lambda: info_nce(same.clone(), same.clone(), same[:, None].repeat(1, 10, 1)), math.log(11), known,
                 meaning="ln 11")
     anchor, positive, negatives = randn(3, 5), randn(3, 5, seed=1), randn(3, 2, 5, seed=2)
-    for tau in (0.5, 0.2):
-        d_pos, d_neg = cosines(anchor, positive, negatives)
-        p, n = np.exp(d_pos / tau), np.exp(d_neg / tau).sum(1)
-        yield Probe(f"3 anchors with 2 random negatives each, tau = {tau}",
-                    lambda: info_nce(anchor.clone(), positive.clone(), negatives.clone(), tau),
-                    -np.log(p / (p + n)).mean(), contrast_mistakes(d_pos, d_neg, tau))
+    d_pos, d_neg = cosines(anchor, positive, negatives)
+    _, across = cosines(anchor, positive, positive.expand(3, 3, 5))  # (3, 3): anchor b, positive c
+    _, d_all = cosines(anchor, positive, negatives.view(1, 6, 5).expand(3, 6, 5))  # (3, 6): anchor b, each negative
+    for given, tau in (([0.1], 0.1), ([], 0.5)):
+        known = contrast_mistakes(d_pos, d_neg, tau) | {
+            "dot product": contrast(*dots(anchor, positive, negatives), tau),
+            "negatives of all anchors": contrast(d_pos, d_all, tau),
+            "batch rows for negatives": (np.log(np.exp(across / tau).sum(1)) - d_pos / tau).mean()}
+        yield Probe(f"3 anchors with 2 random negatives each, tau = {tau}{'' if given else ', the default'}",
+                    lambda: info_nce(anchor.clone(), positive.clone(), negatives.clone(), *given),
+                    contrast(d_pos, d_neg, tau), known)
     yield Probe("tau = 0.001, positive opposite, negatives equal to the anchor",
                 lambda: info_nce(same.clone(), -same, same[:, None].repeat(1, 10, 1), 0.001), 2000 + math.log(10),
                 {"overflow": np.inf}, meaning="2000 + ln 10")

@@ -36,8 +36,23 @@ MUTANTS = {
         "sum over the rays": ("torch.cumsum(depth, -1)", "torch.cumsum(depth, -2)")},
     "eq1_sampling": {
         "starts of the strata": ("0.5 if jitter is None", "0.0 if jitter is None"),
+        "u from 0 to 1": ("(torch.arange(n, device=edges.device, dtype=edges.dtype) + offset) / n",
+                          "torch.linspace(0, 1, n, dtype=edges.dtype)"),
         "jitter ignored": ("0.5 if jitter is None else jitter", "0.5"),
+        "jitter and 1/2": ("0.5 if jitter is None else jitter", "0.5 if jitter is None else 0.5 + jitter"),
         "edges for positions": ("fraction.clamp(0, 1) * (edge_high - edge_low)", "0 * fraction"),
+        "middles for positions": ("fraction.clamp(0, 1) * (edge_high - edge_low)", "0.5 * (edge_high - edge_low)"),
+        "no leading 0": ("torch.cat([torch.zeros_like(cdf[..., :1]), cdf], -1)", "cdf"),
+        "no -1 after searchsorted": ("right=True).clamp(", "right=True).add(1).clamp("),
+        "no -1, beyond the bin": (
+            "right=True).clamp(1, weights.shape[-1])\n    cdf_low, cdf_high = cdf.gather(-1, upper - 1), "
+            "cdf.gather(-1, upper)\n    edge_low, edge_high = edges.gather(-1, upper - 1), edges.gather(-1, upper)\n"
+            "    fraction = (u - cdf_low) / (cdf_high - cdf_low).clamp_min(1e-8)\n"
+            "    return edge_low + fraction.clamp(0, 1)",
+            "right=True).clamp(0, weights.shape[-1] - 1)\n    cdf_low, cdf_high = cdf.gather(-1, upper), "
+            "cdf.gather(-1, upper + 1)\n    edge_low, edge_high = edges.gather(-1, upper), "
+            "edges.gather(-1, upper + 1)\n    fraction = (u - cdf_low) / (cdf_high - cdf_low)\n"
+            "    return edge_low + fraction"),
         "weights not normalised": ("pdf / pdf.sum(-1, keepdim=True)", "pdf"),
         "weights as densities": ("weights.detach() + 1e-4", "weights.detach() * edges.diff(dim=-1) + 1e-4"),
         "empty ray": ("weights.detach() + 1e-4", "weights.detach()"),
@@ -77,14 +92,30 @@ MUTANTS = {
         "squared": (".masked_fill(is_zero, 1.0).sqrt()", ""),
         "velocities added": ("(image - previous) - (", "(image - previous) + ("),
         "one root over the batch": ("error.flatten(1).square().mean(1)", "error.square().mean()"),
+        "sum under the root": (".square().mean(1)", ".square().sum(1)"),
         "frames for velocities": ("(image - previous) - (image_gt - previous_gt)", "image - image_gt"),
         "no gradient at 0": ("torch.where(is_zero, 0.0, mean_square.masked_fill(is_zero, 1.0).sqrt())",
-                             "torch.where(is_zero, 0.0, mean_square.sqrt())")},
+                             "torch.where(is_zero, 0.0, mean_square.sqrt())"),
+        "previous frame cut off": ("(image - previous) - (", "(image - previous.detach()) - ("),
+        "loss above 0": ("torch.where(is_zero, 0.0, mean_square.masked_fill(is_zero, 1.0).sqrt())",
+                         "(mean_square + 1e-8).sqrt()")},
     "eq8": {
         "positive not in the denominator": ("logits.logsumexp(1)", "logits[:, 1:].logsumexp(1)"),
         "mean over the negatives": ("(logits.logsumexp(1) - logits[:, 0])",
                                     "(torch.logaddexp(logits[:, 0], logits[:, 1:].logsumexp(1)"
                                     " - math.log(negatives.shape[1])) - logits[:, 0])"),
+        "batch rows for negatives": (
+            "d_neg = cosine_similarity(anchor[:, None].expand_as(negatives), negatives)",
+            "d_neg = cosine_similarity(anchor[:, None], positive)"
+            "[~torch.eye(len(anchor), dtype=torch.bool)].view(len(anchor), -1)"),
+        "negatives of all anchors": (
+            "d_neg = cosine_similarity(anchor[:, None].expand_as(negatives), negatives)",
+            "d_neg = cosine_similarity(anchor[:, None], negatives.flatten(0, 1))"),
+        "dot product": (
+            "cosine_similarity(anchor, positive)[:, None]  # (B, 1)\n"
+            "    d_neg = cosine_similarity(anchor[:, None].expand_as(negatives), negatives)",
+            "(anchor * positive).sum(-1)[:, None]\n    d_neg = (anchor[:, None] * negatives).sum(-1)"),
+        "tau forgotten": ("dim=1) / tau", "dim=1)"),
         "tau on the wrong side": ("dim=1) / tau", "dim=1) * tau"),
         "softmax over the wrong axis": ("logits.logsumexp(1)", "logits.logsumexp(0)"),
         "sum over the anchors": (".mean()", ".sum()"),
@@ -108,8 +139,11 @@ MUTANTS = {
         "y down": ("-K[1, 1]", "K[1, 1]"),
         "position not divided by the scale": ("rows[:, :, 3] / scale[:, None]", "rows[:, :, 3]"),
         "scale for depth": ("-1 / scale]", "-scale]"),
+        "head behind the camera": ("-1 / scale]", "1 / scale]"),
+        "cross product in the other order": ("np.cross(x, y)", "np.cross(y, x)"),
         "principal point forgotten": (" - K[:2, 2]", ""),
-        "all points used": ("np.r_[0, 16, 27:36, 36, 39, 42, 45]", "np.arange(68)")},
+        "all points used": ("np.r_[0, 16, 27:36, 36, 39, 42, 45]", "np.arange(68)"),
+        "landmark 35 left out": ("27:36", "27:35")},
     "light": {
         "order x, y, z": ("y, z, x, x * y", "x, y, z, x * y"),
         "without the constants": (" * SH_CONSTANTS.astype(normals.dtype)", ""),
@@ -126,12 +160,18 @@ MUTANTS = {
         "paired by index": ("frame_times[:, None] + offsets", "times[:len(frame_times), None] + offsets"),
         "window starts at the frame": (" - (window - 1) / 2", ""),
         "half a step off": ("(window - 1) / 2", "window // 2"),
+        "window backwards": ("* STEP", "* -STEP"),
+        "step in ms": ("* STEP", "* 20"),
         "nearest vector": ("((at - times[left]) / gap)", "np.round((at - times[left]) / gap)"),
         "neighbours swapped": ("(1 - weight) * features[left] + weight * features[right]",
                                "weight * features[left] + (1 - weight) * features[right]"),
         "first vector at 0 s": ("offsets = (", "times, offsets = times - times[0], ("),
         "beyond the ends": ("np.clip(frame_times[:, None] + offsets, times[0], times[-1])",
-                            "frame_times[:, None] + offsets")},
+                            "frame_times[:, None] + offsets"),
+        "zeros beyond the ends": (
+            "return (", "return np.where(at == frame_times[:, None] + offsets, 1, 0)[..., None] * ("),
+        "no array": ("weight * features[right]).astype(np.float32)", "weight * features[right]).tolist()"),
+        "not float32": (".astype(np.float32)", ".astype(np.float64)")},
     "sync": {
         "a confidence for each frame": (
             "np.median(mean) - mean.min()", "(np.nanmedian(distances, 1) - np.nanmin(distances, 1)).mean()"),

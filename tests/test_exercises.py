@@ -8,6 +8,7 @@ import inspect
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -107,6 +108,16 @@ def frame_number_as_vector_number(features, times, frame_times, window):
     return align_to_frames(features, times, times[range(len(frame_times))], window)
 
 
+def half_a_window(features, times, frame_times, window):
+    at = frame_times[:, None] + (np.arange(window) - window / 2) * 0.02
+    return np.stack([np.interp(at, times, column) for column in features.T], -1).astype(np.float32)
+
+
+def rows_of_the_batch(anchor, positive, negatives, tau=0.5):
+    logits = torch.nn.functional.cosine_similarity(anchor[:, None], positive[None], dim=-1) / tau
+    return torch.nn.functional.cross_entropy(logits, torch.arange(len(anchor)))
+
+
 def camera_by_inverse_of_the_wrong_matrix(q):
     from scipy.spatial.transform import Rotation
     P = torch.eye(4, dtype=torch.float64).repeat(len(q), 1, 1).numpy()
@@ -120,6 +131,10 @@ def camera_by_inverse_of_the_wrong_matrix(q):
     ("eq1_weights", inclusive_product, "a sample shades itself"),
     ("eq1_weights", product_that_wraps, "shifted, first from last"),
     ("alignment", frame_number_as_vector_number, "paired by index"),
+    ("alignment", half_a_window, "half a step off"),
+    ("eq8", rows_of_the_batch, "batch rows for negatives"),
+    ("eq7", lambda i, p, g, q: ((i - p - g + q).flatten(1).square().mean(1) + 1e-12).sqrt().mean(), "loss above 0"),
+    ("eq7", lambda i, p, g, q: (i - p - g + q).flatten(1).norm(dim=1).mean(), "sum under the root"),
     ("camera", camera_by_inverse_of_the_wrong_matrix, "axes not flipped"),
     ("eq7", lambda i, p, g, q: ((i - p) - (g - q)).square().mean(), "squared"),
     ("eq5", lambda i, g, m: torch.nn.functional.mse_loss(i, g, reduction="none").mul(m).mean(), "mask not squared")])
@@ -154,6 +169,16 @@ def test_a_mistake_that_another_probe_refutes_is_not_reported():
     assert verdict.mistake == "other" and verdict.message == "got 5, want 3 (asked: second). Other."
 
 
+def test_an_error_that_a_known_mistake_raises_gets_its_hint():
+    def mirrored(*_):
+        raise ValueError("Non-positive determinant")
+
+    probe = Probe("q", mirrored, 1.0, errors={"other": "determinant"})
+    assert one_probe(None, probe).message == "Non-positive determinant (asked: q). Other."
+    refuted = one_probe(None, probe, Probe("second", lambda: 1.0, 1.0, {"other": 5.0}))
+    assert (refuted.status, refuted.mistake) == ("crashed", None)
+
+
 @pytest.mark.parametrize("answer, message", [
     (torch.ones(2), "the result has shape (2,), want a single number (asked: q)."),
     (float("nan"), "got nan, want 0.5 (asked: q)."),
@@ -177,6 +202,8 @@ def test_lost_gradients_are_explained():
     with pytest.raises(NoAnswer, match="does not depend on"):
         gradient((2 * torch.ones(1, requires_grad=True)).sum(), leaf)
     assert gradient((leaf**2).sum(), leaf).tolist() == [2, 2]
+    square = torch.ones(2, 2, requires_grad=True)
+    assert gradient(square.sum(), square).shape == (2, 2), "an index in a message is one of the input"
 
 
 # ------------------------------------------------------------------------------------------------------ stubs
@@ -233,10 +260,16 @@ def test_start_never_writes_over_a_file(tmp_path, capsys):
 @pytest.mark.parametrize("arguments, message", [
     (["start", str(exercises.ROOT)], "holds the program itself"), (["start", "a file"], "cannot be made"),
     (["check", "nowhere"], "no such folder; make it with"),
+    (["check", "my/eq8.py"], "^my/eq8.py: is a file; give its folder: check my/ --only eq8$"),
+    (["check", "a file"], "a file: is a file; give its folder: check ./$"),
+    (["check", "my", "--json", "none/out.json"], "cannot write in this folder"),
     (["list", "--only", "eq12"], "no such exercise; there are eq1")])
 def test_errors_of_use_are_one_line(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(exercises, "check", None)  # no exercise may be checked first
     (tmp_path / "a file").write_text("")
+    (tmp_path / "my").mkdir()
+    (tmp_path / "my/eq8.py").write_text("")
     with pytest.raises(InputError, match=message) as error:
         exercises.main(arguments)
     assert "\n" not in str(error.value)
@@ -255,6 +288,8 @@ def test_list_shows_every_exercise_once_with_its_rating(capsys):
 
 def test_only_takes_a_name_or_an_equation():
     assert exercises.choose("eq8") == ["eq8"] and exercises.choose("light") == ["light"]
+    assert exercises.choose("EQ8") == exercises.choose("eq8.py") == ["eq8"]
+    assert exercises.choose("EQ1") == exercises.choose("eq1")
     eq1 = exercises.choose("eq1")
     assert {"eq1_encoding", "eq1_rays", "eq1_weights", "eq1_sampling"} <= set(eq1) < set(EXERCISES)
     assert all(name.startswith("eq1_") for name in eq1) and exercises.choose(None) == list(EXERCISES)
@@ -281,7 +316,7 @@ def test_check_passes_our_own_bodies_in_the_stubs_and_tells_a_grader(tmp_path, c
         write_answer(tmp_path, name, our_body(name))
     assert exercises.main(["check", str(tmp_path), "--json", str(tmp_path / "out.json")]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said == [f"{name:14} passed" for name in EXERCISES] + [f"{len(EXERCISES)} of {len(EXERCISES)} passed"]
+    assert said == [f"{name:16} passed" for name in EXERCISES] + [f"{len(EXERCISES)} of {len(EXERCISES)} passed"]
     result = json.loads((tmp_path / "out.json").read_text())
     assert result["passed"] == result["of"] == len(EXERCISES)
     assert [row["exercise"] for row in result["exercises"]] == list(EXERCISES)
@@ -300,8 +335,8 @@ def test_check_survives_what_students_write(tmp_path, capsys, monkeypatch):
     wanted = {"eq2": ("stopped", "a loop without end?"), "eq3": ("crashed", "exit code 3"),
               "eq4": ("crashed", f"ZeroDivisionError in line {line}, `return len(phi) / 0`: division by zero"),
               "eq5": ("wrong", EXERCISES["eq5"].mistakes["mask not squared"]),
-              "eq6": ("crashed", "is not Python: '(' was never closed"), "eq7": ("crashed", "bye"),
-              "eq8": ("crashed", "eq8.py has no function info_nce"), "light": ("not started", ""),
+              "eq6": ("crashed", ", `return (1`, is not Python: '(' was never closed"), "eq7": ("crashed", "bye"),
+              "eq8": ("crashed", "eq8.py has no function info_nce; was it renamed?"), "light": ("not started", ""),
               "eq9": ("not started", "there is no eq9.py")}
     monkeypatch.setattr(exercises, "EXERCISES", {name: EXERCISES[name] for name in wanted})
     monkeypatch.setattr(exercises, "LIMIT", 4.0)
@@ -313,10 +348,39 @@ def test_check_survives_what_students_write(tmp_path, capsys, monkeypatch):
     for line, row, (name, (status, text)) in zip(lines, json.loads((tmp_path / "out.json").read_text())["exercises"],
                                                  wanted.items()):
         assert (row["exercise"], row["status"]) == (name, status) and text in row["message"], row
-        assert line == f"{name:14} {status}: {row['message']}".removesuffix(": ")
+        assert line == f"{name:16} {status}: {row['message']}".removesuffix(": ")
         assert row["mistake"] == ("mask not squared" if name == "eq5" else None)
     assert "    | shape torch.Size([1, 3, 4, 4])" in said
     assert said[-1] == "0 of 9 passed; next: eq2 (easy)"
+
+
+def test_a_syntax_error_shows_its_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = exercises.Path(".")
+    (folder / "eq6.py").write_text("if m\n    return 1\n")
+    assert exercises.judge("eq6", folder).message == "line 1, `if m`, is not Python: expected ':'"
+    (folder / "eq5.py").write_text("import eq6\n")
+    assert exercises.judge("eq5", folder).message == "eq6.py, line 1, `if m`, is not Python: expected ':'"
+    (folder / "eq6.py").write_bytes(b"x = '\xff'\n")  # not UTF-8
+    assert "is not Python" in exercises.judge("eq6", folder).message
+    (folder / "eq6.py").write_bytes(b"x = 1\0\n")
+    assert exercises.judge("eq6", folder).message == "it is not Python: source code string cannot contain null bytes"
+
+
+def test_a_function_that_is_only_imported_does_not_count(tmp_path):
+    exercises.start(tmp_path, ["eq8", "eq9"])
+    (tmp_path / "eq8.py").write_text("from losses import info_nce\n")
+    verdict = exercises.judge("eq8", tmp_path)
+    assert (verdict.status, verdict.message) == ("not started",
+                                                 "info_nce is imported from losses.py, our own; write yours")
+    write_answer(tmp_path, "eq8", our_body("eq8"))
+    assert exercises.judge("eq8", tmp_path).status == "passed"
+    (tmp_path / "mine.py").write_text("def doubled(a, b):\n    return 2 * (a * b).sum(-1)\n")
+    (tmp_path / "eq9.py").write_text("import functools, mine\ncosine_similarity = functools.partial(mine.doubled)\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        assert exercises.judge("eq9", tmp_path).status == "wrong", "a module of one's own is one's own work"
 
 
 def test_long_output_of_a_student_is_cut(capsys):
