@@ -141,7 +141,9 @@ class AudioEncoder(nn.Module):
             nn.Conv1d(d_in, width, 3, padding=1), nn.LeakyReLU(0.2),
             nn.Conv1d(width, width, 3, stride=2, padding=1), nn.LeakyReLU(0.2),
             nn.Conv1d(width, width, 3, stride=2, padding=1), nn.LeakyReLU(0.2), nn.Flatten(), nn.Dropout(0.2))
-        self.out = nn.Linear(width * math.ceil(math.ceil(window / 2) / 2), d_out)
+        # Centred before unit length, as E_lip's output: see there.
+        self.out = nn.Sequential(nn.Linear(width * math.ceil(math.ceil(window / 2) / 2), d_out),
+                                 nn.BatchNorm1d(d_out, affine=False))
 
     def forward(self, f_a: Float[Tensor, "B w d"]) -> Float[Tensor, "B k"]:
         x = self.norm(f_a.transpose(1, 2))  # (B, d, w)
@@ -149,15 +151,20 @@ class AudioEncoder(nn.Module):
 
 
 class LipEncoder(nn.Module):
-    """E_lip: a mouth crop -> F_lip, unit length. The anchor of Eq. 8; used only to train E_audio."""
+    """E_lip: a mouth crop -> F_lip, unit length. The anchor of Eq. 8; used only to train E_audio.
+
+    Mouths of one person are so alike that their features would start almost parallel, where Eq. 8 has hardly a gradient.
+    So they are normalised over the batch, and centred before they are brought to unit length.
+    """
 
     def __init__(self, crop: int, d_out: int):
         super().__init__()
         layers, channels = [], 3
         for width in (24, 32, 48, 64):
-            layers += [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+            layers += [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.BatchNorm2d(width), nn.LeakyReLU(0.2)]
             channels = width
-        self.net = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.2), nn.Linear(channels * (crop // 16) ** 2, d_out))
+        self.net = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.2), nn.Linear(channels * (crop // 16) ** 2, d_out),
+                                 nn.BatchNorm1d(d_out, affine=False))
 
     def forward(self, mouth: Float[Tensor, "B 3 s s"]) -> Float[Tensor, "B k"]:
         return F.normalize(self.net(mouth - 0.5), dim=-1)

@@ -381,3 +381,14 @@ def test_eq8_negatives_of_the_same_person_only_where_asked():
     alone = np.where(take == 0, 5, person)
     with pytest.raises(InputError):  # the only sentence of a person, 0.3 s long
         audio.draw_negatives(take[:9], time[:9], np.array([4]), 3, np.random.default_rng(0), person=alone[:9])
+
+
+@pytest.mark.eq8
+def test_eq8_mouths_are_told_apart_before_anything_is_learnt():
+    """Mouths of one person are alike. With features that start almost parallel, Eq. 8 has hardly a gradient."""
+    torch.manual_seed(0)
+    encoders = (audio.LipEncoder(32, 8), audio.AudioEncoder(5, 4, 8))
+    for encoder, one in zip(encoders, (torch.rand(1, 3, 32, 32), torch.rand(1, 4, 5))):
+        features = encoder.train()(one + 0.02 * torch.randn(64, *one.shape[1:]))
+        cosines = (features @ features.T)[~torch.eye(64, dtype=torch.bool)]
+        assert cosines.mean().abs() < 0.1 and cosines.std() > 0.2
