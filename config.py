@@ -89,6 +89,6 @@ SMALL = replace(
     PAPER, preset="small", size=64, width=64, depth=3, plane_channels=16, width_appearance=64, d_feature=64, n_freq_x=4,
     n_freq_v=2, upsample=2, plane_size=32, channels_2d=128, n_coarse=8, n_fine=4, d_id=16, d_ex=16, d_al=16, d_ill=16,
     audio_features="logmel", d_lip=32, crop=48, vgg="none", vgg_layers=("relu1_2", "relu2_2"), lambda_per=0.02,
-    lambda_v=0.1, pairs=9, patch=10, rare=0.5, pair_share=0.25, lr=4e-3, lr_codes=5e-3, lr_hold=0.75, lr_final=0.05,
-    beta2=0.99, iters=2600, extractor_iters=600, sync_iters=750, save_every=250)
+    lambda_v=0.02, pairs=9, patch=10, rare=0.5, pair_share=0.25, lr=4e-3, lr_codes=5e-3, lr_hold=0.5, lr_final=0.05,
+    beta2=0.99, iters=2800, extractor_iters=600, sync_iters=750, save_every=250)
 PRESETS = {"paper": PAPER, "small": SMALL}

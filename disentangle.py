@@ -31,6 +31,7 @@ import measures
 from animate import Run, caption, enlarge, lip_features, load_run, pick_device, render_frames
 from corpus import LABELS, Corpus
 from dhnerf import CODES
+from evaluate import render_heldout
 from scores import trained_landmarker
 from factors import FactorReader, World, head_poses
 from media import replacing, run_cli, write_image
@@ -139,6 +140,18 @@ def recombination(bench: Bench, unseen: list[dict]) -> dict[str, float]:
     return {name: float(np.mean(values)) for name, values in out.items()}
 
 
+def reconstruction(bench: Bench) -> dict[str, float]:
+    """Mean PSNR in dB of held-out sentences: new speech, but each person in a known albedo and light; C_ex is read."""
+    out: dict[str, list[float]] = {}
+    for number, take in enumerate(bench.heldout.takes):
+        rows = spread(np.arange(len(bench.heldout.rows[number])), FRAMES)
+        for image, row in zip(render_heldout(bench.run, bench.train, bench.heldout, number, "extractor", rows),
+                              bench.heldout.rows[number][rows]):
+            out.setdefault("held out, head", []).append(measures.psnr(image, take.frames[row], np.asarray(take.masks[row])))
+            out.setdefault("held out, image", []).append(measures.psnr(image, take.frames[row]))
+    return {name: float(np.mean(values)) for name, values in out.items()}
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Leakage
 
@@ -238,7 +251,7 @@ def swaps(bench: Bench, seed: int, people: int = 4) -> UInt8[np.ndarray, "H W 3"
 def measure(bench: Bench, reader: FactorReader, model: landmarker.Landmarker, unseen: list[dict], seed: int) -> dict:
     """All figures of this file: {"recombination": {...}, "leakage": (5, 5), "leakage_truth": (5, 5), "swap": {...}}."""
     render, true = leakage(bench, reader, seed)
-    return {"recombination": recombination(bench, unseen), "leakage": render, "leakage_truth": true,
+    return {"recombination": recombination(bench, unseen) | reconstruction(bench), "leakage": render, "leakage_truth": true,
             "swap": audio_swap(bench, model)}
 
 
@@ -264,9 +277,11 @@ def markdown(figures: dict, note: str) -> str:
     """disentangle.md: what was measured, with what the numbers mean."""
     r, swap = figures["recombination"], figures["swap"]
     lines = ["## Recombination", "", "| PSNR (dB) | inside the mask | whole image |", "|---|---|---|"]
-    lines += [f"| {name} | {r[name + ', head']:.2f} | {r[name + ', image']:.2f} |" for name in ("trained", "recombined")]
-    lines += ["", "\"Recombined\": person, albedo and light that no training take shows together, with expression, sound "
-              "and pose of another person.", "", "## Leakage", ""]
+    lines += [f"| {name} | {r[name + ', head']:.2f} | {r[name + ', image']:.2f} |"
+              for name in ("trained", "held out", "recombined")]
+    lines += ["", "\"Held out\": sentences that training did not see, of people in an albedo and a light that it did. "
+              "\"Recombined\": person, albedo and light that no training take shows together, with expression, sound and pose "
+              "of another person.", "", "## Leakage", ""]
     for kind, title in (("leakage", "renders"), ("leakage_truth", "true pictures (what the reader itself confuses)")):
         lines += [f"| {title}: moved | " + " | ".join(MOVED) + " |", "|---" * (len(MOVED) + 1) + "|"]
         lines += [f"| {name} | " + " | ".join(f"{v:.2f}" for v in row) + " |" for name, row in zip(MOVED, figures[kind])]
