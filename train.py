@@ -155,8 +155,8 @@ class FieldTrainer:
 def learning_rate(cfg: Config, iteration: int) -> float:
     """Share of the learning rates at an iteration: 1 for the first `lr_hold` of them, then down to `lr_final`.
 
-    With lr_hold = 0 it is NeRF's exponential decay. A short run learns most while the rate is high, and the last
-    quarter is enough to settle.
+    With lr_hold = 0 it is NeRF's exponential decay. A short run learns most while the rate is high, and
+    settles while it falls.
     """
     along = max(0.0, (iteration / cfg.iters - cfg.lr_hold) / (1 - cfg.lr_hold))
     return cfg.lr_final**along
