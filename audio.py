@@ -153,8 +153,8 @@ class AudioEncoder(nn.Module):
 class LipEncoder(nn.Module):
     """E_lip: a mouth crop -> F_lip, unit length. The anchor of Eq. 8; used only to train E_audio.
 
-    Mouths of one person are so alike that their features would start almost parallel, where Eq. 8 has hardly a gradient.
-    So they are normalised over the batch, and centred before they are brought to unit length.
+    Mouths of one person are alike: without any batch norm their features start almost parallel, where Eq. 8 has hardly
+    a gradient. So each layer is normalised over the batch, and the features are centred before they get unit length.
     """
 
     def __init__(self, crop: int, d_out: int):

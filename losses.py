@@ -30,7 +30,10 @@ def total_loss(l_rec: Tensor, l_dis: Tensor, l_v: Tensor, lambda_rec: float = 1.
 
 
 def reconstruction_loss(l_per: Tensor, l_pho: Tensor, lambda_per: float = 1.0) -> Tensor:
-    """Eq. 3: L_rec = L_per + L_pho. `lambda_per` is 1 in the paper; see config.py for why `small` lowers it."""
+    """Eq. 3: L_rec = L_per + L_pho.
+
+    The paper has no `lambda_per`, that is, 1. `small` takes 0.02, a choice of its own; it matters where --vgg is given.
+    """
     return lambda_per * l_per + l_pho
 
 

@@ -5,7 +5,8 @@ figures/; the first block sets FIGURES = Path("figures"), so nothing is written 
 `# -> value` is one expression; its value is compared with what is written:
   - numbers to the digits written (2.398 stands for 2.3975 to 2.3985), in tuples and lists entry by entry;
   - True, False, None and strings exactly; tensors and arrays as the lists that they hold.
-`python tests/test_tutorial.py` runs the blocks in the repository and so makes figures/tut_*.png anew.
+The pictures of the repository are compared with those that the blocks made, pixel by pixel, with room for another
+matplotlib or font. `python tests/test_tutorial.py` runs the blocks in the repository and so makes figures/tut_*.png anew.
 """
 import ast
 import os
@@ -13,11 +14,14 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 TUTORIAL = ROOT / "tutorial.md"
 ARROW = "# -> "
+PLOTS = {"tut_sound.png", "tut_weights.png"}  # by matplotlib, whose version and fonts shift a line or a letter
 
 
 def blocks(text):
@@ -74,6 +78,16 @@ def ledger():
     return [[c.strip() for c in line.strip("|").split(" | ")] for line in text.splitlines() if line.startswith("|")][2:]
 
 
+def picture_fault(kept, made):
+    """What is wrong with a picture of the repository beside the one that the blocks made, or None."""
+    a, b = (np.asarray(Image.open(path).convert("RGB"), float) for path in (kept, made))
+    if a.shape != b.shape:
+        return f"{kept.name}: {a.shape[1::-1]} in the repository, the blocks make {b.shape[1::-1]}"
+    difference, limit = np.abs(a - b).mean(), 12 if kept.name in PLOTS else 2
+    if difference > limit:
+        return f"{kept.name} is old: {difference:.1f} of 255 from what the blocks make; run python tests/test_tutorial.py"
+
+
 @pytest.fixture(scope="module")
 def played(tmp_path_factory):
     """What the blocks left behind: (faults, folder that they ran in)."""
@@ -95,6 +109,8 @@ def test_figures_are_those_that_the_blocks_make(played):
     shown = set(re.findall(r"\]\(figures/(tut_\w+\.png)\)", TUTORIAL.read_text()))
     kept = {path.name for path in (ROOT / "figures").glob("tut_*")}
     assert made == shown == kept, f"made {made}, shown {shown}, in the repository {kept}"
+    faults = [fault for name in sorted(kept) if (fault := picture_fault(ROOT / "figures" / name, played[1] / "figures" / name))]
+    assert not faults, "\n".join(faults)
     assert sum((ROOT / "figures" / name).stat().st_size for name in kept) < 1e6
     assert [p.name for p in played[1].iterdir()] == ["figures"], "a block wrote outside figures/"
 
@@ -135,6 +151,20 @@ def test_files_functions_and_exercises_that_the_text_names_exist():
 def test_a_wrong_number_is_seen(line, complaint):
     faults = run(line + "\n", 7, {})
     assert (not faults) if complaint is None else (len(faults) == 1 and complaint in faults[0] and ":7:" in faults[0])
+
+
+def test_an_old_picture_is_seen(tmp_path):
+    heads, plot = (ROOT / "figures" / name for name in ("tut_heads.png", "tut_sound.png"))
+    assert picture_fault(heads, heads) is None and picture_fault(plot, plot) is None
+    assert "tut_heads.png: (512, 256) in the repository" in picture_fault(heads, plot)
+    other = tmp_path / "other.png"
+    for path in (heads, plot):
+        picture = np.asarray(Image.open(path).convert("RGB"))
+        Image.fromarray(picture[::-1]).save(other)  # the same colours in other places
+        assert f"{path.name} is old" in picture_fault(path, other)
+    picture = np.asarray(Image.open(heads).convert("RGB"))
+    Image.fromarray((picture * 0.96).astype(np.uint8)).save(other)  # a light a little darker
+    assert "is old" in picture_fault(heads, other)
 
 
 if __name__ == "__main__":
