@@ -48,7 +48,7 @@ class Config:
     lambda_v: float = 10.0
     lambda_per: float = 1.0  # Eq. 3 has no weight
     lambda_opacity: float = 0.1  # ours: see losses.opacity_loss
-    outside: float = 0.3  # weight of m(.) outside the face of a clip, so that hair and background are learnt too
+    outside: float = 0.3  # value of m(.) outside the mask, so that hair and background are learnt too; squared in Eq. 5
     vgg: str = "download"  # or "random", a file, "none"
     vgg_layers: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
     n_negatives: int = 10  # N of Eq. 8

@@ -122,7 +122,7 @@ class Corpus:
         return torch.from_numpy(np.stack(corners)).long()
 
     # -----------------------------------------------------------------------------------------------------------------
-    # Contrast (Sec. 3.3): positives share the factor and little else, hard negatives share everything but the factor
+    # Contrast (Sec. 3.3): positives share the factor and little else, negatives as much but the factor as a draw offers
 
     def contrasted(self) -> list[str]:
         """Factors that vary in this corpus. A clip has one identity, albedo and light: only "ex" can be contrasted."""
