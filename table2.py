@@ -125,7 +125,7 @@ def table2(cfg: Config, seeds: list[int], out: Path, device: torch.device) -> st
         train_seed(now, out / f"seed{seed}", device)
         found[seed] = score_seed(now, out / f"seed{seed}", device)
     note = (f"Mean ± standard deviation over seeds {', '.join(map(str, seeds))}; {cfg.size} x {cfg.size} pixels, preset "
-            f"{cfg.preset}, {cfg.iters} iterations of the field. {ROWS['audio_pose'].capitalize()}, on held-out sentences. "
+            f"{cfg.preset}, {cfg.iters} iterations of the field. Rows: {ROWS['audio_pose']}, on held-out sentences. "
             "FID (fixed random features) and Sync (an expert trained on other sentences) rank these rows and compare "
             "with nothing published. Minutes: training of a row; the first row of a seed also trains the extractor and "
             "the sync module that the others share.")
