@@ -56,6 +56,7 @@ class Config:
     sync: bool = True  # False: row 2 of Table 2, no F_lip
     rare: float = 0.0  # ours: share of frames drawn by how unusual their upper face is, see Corpus.draws
     ex_swap: float = 0.5  # ours: share of frames that take C_ex from a frame with the same upper face, see train.py
+    code_noise: float = 0.0  # ours: length of the noise on C_ex and F_lip in training; see train.CLIP_NOISE
     # Training
     iters: int = 800_000  # Sec. 4.2
     extractor_iters: int = 5000

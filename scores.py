@@ -196,7 +196,8 @@ class Row:
         features, truth = np.concatenate(self.features), np.concatenate(self.true_features)
         if len(features) < 2:
             return float("nan")
-        return measures.frechet_distance(*measures.feature_statistics(features), *measures.feature_statistics(truth))
+        statistics = (*measures.feature_statistics(features), *measures.feature_statistics(truth))
+        return max(0.0, measures.frechet_distance(*statistics))  # of equal features it is 0 up to rounding
 
     def mouth(self) -> tuple[float, float | int]:
         """Correlation of mouth opening at lag 0, mean over takes, and the lag at which that mean peaks."""

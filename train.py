@@ -36,6 +36,7 @@ from media import InputError, replacing, run_cli
 from pretrain import LOG_EVERY, generators, reference_codes, train_extractor, train_sync
 from render import patches
 
+CLIP_NOISE = 0.5  # code_noise of a clip: its few seconds hold few pairs of C_ex and F_lip, and new speech brings others
 COLUMNS = ("stage", "iteration", "loss", "L_rec", "L_per", "L_pho", "L_dis", "L_v", "L_opacity", "psnr")
 
 
@@ -119,6 +120,13 @@ class FieldTrainer:
             optimiser.step()
         return terms
 
+    def noisy(self, code: Tensor, generator: torch.Generator) -> Tensor:
+        """A code (B, d) with noise of length `code_noise`, so that the field answers to its neighbourhood as to itself."""
+        if not self.cfg.code_noise:
+            return code
+        noise = torch.randn(code.shape, generator=generator) * (self.cfg.code_noise / code.shape[1] ** 0.5)
+        return code + noise.to(code)
+
     def losses(self, index: np.ndarray, expression: np.ndarray, consecutive: bool, corner: Tensor | None,
                generator: torch.Generator) -> dict[str, Tensor]:
         """Eq. 2 and its terms for frames `index` (B,), or their patches at `corner` (B, 2), each with the C_ex of frame
@@ -134,7 +142,8 @@ class FieldTrainer:
             crop = lambda x: patches(x, corner * cfg.upsample, cfg.patch * cfg.upsample)
             truth |= {name: crop(truth[name]) for name in ("image", "mask", "known", "background")}
         codes, references = self.codes({k: v.to(self.device) for k, v in rows.items()})
-        out = self.model(codes, None if self.f_lip is None else self.f_lip[at], truth["K"], truth["cam_to_head"],
+        f_lip = None if self.f_lip is None else self.noisy(self.f_lip[at], generator)
+        out = self.model(codes | {"ex": self.noisy(codes["ex"], generator)}, f_lip, truth["K"], truth["cam_to_head"],
                          truth["background"], generator, corner)
         image, image_gt, B = out["image"], truth["image"], len(index) // 2
         m = truth["mask"] + cfg.outside * (1 - truth["mask"])
@@ -298,6 +307,8 @@ def new_config(args: argparse.Namespace, device: torch.device) -> Config:
     """Preset plus command line. Raises InputError on values that cannot work."""
     preset = PRESETS[args.preset or ("paper" if device.type == "cuda" else "small")]
     cfg = replace(preset, **chosen_values(args))
+    if cfg.data is not None and not Path(cfg.data).is_dir():
+        cfg = replace(cfg, code_noise=CLIP_NOISE)
     if cfg.size < 32 or cfg.size % max(cfg.upsample, 16):
         raise InputError(f"--size {cfg.size}: want a multiple of 16 of at least 32")
     if cfg.iters < 1:

@@ -62,3 +62,21 @@ def test_other_steps_cut_every_frame_at_a_place_of_its_own():
     assert not any(consecutive for _, _, consecutive in found)
     assert sum(torch.equal(corner[3:], corner[:3]) for _, corner, _ in found) == 0
     assert {int(i) for index, _, _ in found for i in index[3:]} == set(range(8)), "any frame, not only those with a next"
+
+
+def test_noise_on_codes_has_the_length_asked_for_and_none_draws_nothing():
+    trainer = train.FieldTrainer.__new__(train.FieldTrainer)
+    trainer.cfg = replace(SMALL, code_noise=0.5)
+    code, generator = torch.zeros(2000, 16), torch.Generator().manual_seed(0)
+    noisy = trainer.noisy(code, generator)
+    assert noisy.square().sum(1).mean().sqrt().item() == pytest.approx(0.5, rel=0.03)
+    assert abs(noisy.mean().item()) < 0.005 and not torch.equal(noisy, trainer.noisy(code, generator))
+    trainer.cfg, before = SMALL, generator.get_state()
+    assert trainer.noisy(code, generator) is code and torch.equal(generator.get_state(), before)
+
+
+def test_a_clip_trains_with_noise_on_its_codes_and_a_set_without(tmp_path):
+    cpu = torch.device("cpu")
+    config = lambda *args: train.new_config(train.parse([*args]), cpu)
+    assert config("--data", str(tmp_path / "clip.mp4")).code_noise == train.CLIP_NOISE > 0
+    assert config("--data", str(tmp_path)).code_noise == config().code_noise == 0
