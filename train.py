@@ -36,7 +36,7 @@ from media import InputError, replacing, run_cli
 from pretrain import LOG_EVERY, generators, reference_codes, train_extractor, train_sync
 from render import patches
 
-CLIP_NOISE = 0.5  # code_noise of a clip: its few seconds hold few pairs of C_ex and F_lip, and new speech brings others
+CLIP_NOISE = 0.9  # code_noise of a clip: its few seconds hold few pairs of C_ex and F_lip, and new speech brings others
 COLUMNS = ("stage", "iteration", "loss", "L_rec", "L_per", "L_pho", "L_dis", "L_v", "L_opacity", "psnr")
 
 
