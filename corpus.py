@@ -29,7 +29,7 @@ class Corpus:
 
     take (n,), row (n,): where frame i comes from; time (n,) seconds from the start of its take's sound;
     label {"id", "al", "ill"} -> (n,) int, rows of the code tables: `names[factor]` lists what they stand for;
-    upper (n, U) what the upper face does, from F_exp: see `upper_face`.
+    upper (n, 66) what brows and eyes do, from F_exp, in units of their spread: see `upper_face` and `evened`.
     """
 
     def __init__(self, takes: list[Take], rows: list[np.ndarray]):
@@ -193,7 +193,8 @@ def evened(upper: np.ndarray, person: np.ndarray) -> np.ndarray:
     upper = upper.copy()
     for who in np.unique(person):
         upper[person == who] -= upper[person == who].mean(0)
-    for part in (slice(0, 3 * (BROWS.stop - BROWS.start)), slice(3 * (BROWS.stop - BROWS.start), None)):
+    brows = 3 * (BROWS.stop - BROWS.start)
+    for part in (slice(0, brows), slice(brows, None)):
         upper[:, part] /= np.sqrt(np.square(upper[:, part]).sum(1).mean()) + 1e-9
     return upper
 

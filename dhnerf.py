@@ -98,7 +98,7 @@ class Field(nn.Module):
 
         The learnt ones are three planes (xy, xz, yz) of feature vectors, read bilinearly, as in EG3D. Like the face of
         a morphable model they are a mean plus a basis times the codes. They are not in the paper: a laptop's few
-        thousand iterations are too few for sines alone, `results.md` has the measured difference.
+        thousand iterations are too few for sines alone; `results.md` has the measured difference.
         """
         encoded = positional_encoding(x, self.n_freq)
         if self.planes is None:
