@@ -104,6 +104,9 @@ def _build_run(state: dict, device: torch.device) -> Run:
     extractor.load_state_dict(state["extractor"])
     codes = LatentCodes({name: state["codes"][f"ref_{name}"] for name in CODES})
     codes.load_state_dict(state["codes"])
+    if cfg.code_of == "frame":
+        codes = codes.by_label({factor: torch.cat([torch.full((len(take["cam_to_head"]),), take["codes"][factor])
+                                                   for take in state["takes"]]) for factor in ("id", "al", "ill")})
     e_audio = None
     if cfg.sync:
         e_audio = AudioEncoder(state["d_audio"], cfg.audio_window, cfg.d_lip)

@@ -57,6 +57,11 @@ class Config:
     rare: float = 0.0  # ours: share of frames drawn by how unusual their upper face is, see Corpus.draws
     ex_swap: float = 0.5  # ours: share of frames that take C_ex from a frame with the same upper face, see train.py
     code_noise: float = 0.0  # ours: length of the noise on C_ex and F_lip in training; see train.CLIP_NOISE
+    # What choices.py changes, to see what it does
+    blank_mouth: bool = True  # False: the extractor sees the mouth
+    lip_dropout: float = 0.0  # share of the frames that are trained without their F_lip
+    code_of: str = "label"  # what shares a C_id, C_al, C_ill: "label" (a person, an albedo, a light), or each "frame" its own
+    code_start: str = "extractor"  # where the codes start: "extractor" (barred C), or "random"
     # Training
     iters: int = 800_000  # Sec. 4.2
     extractor_iters: int = 5000

@@ -50,12 +50,14 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.take)
 
-    def code_rows(self, index: np.ndarray) -> dict[str, Tensor]:
-        """Frames (B,) -> rows (B,) of the four code tables: C_ex a frame, the others by label."""
-        rows = {factor: torch.from_numpy(self.label[factor][index]) for factor in LABELS}
-        return rows | {"ex": torch.from_numpy(index)}
+    def code_rows(self, index: np.ndarray, code_of: str = "label") -> dict[str, Tensor]:
+        """Frames (B,) -> rows (B,) of the four code tables: C_ex a frame, the others by label or a frame (Config.code_of)."""
+        frame = torch.from_numpy(index)
+        return {factor: torch.from_numpy(self.label[factor][index]) if code_of == "label" else frame
+                for factor in LABELS} | {"ex": frame}
 
-    def prepare(self, folder: Path, crop: int, features: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
+    def prepare(self, folder: Path, crop: int, features: Callable[[np.ndarray, np.ndarray], np.ndarray],
+                blank_mouth: bool = True) -> None:
         """Compute head crops, mouth crops and F_A of every frame into memory-mapped files under `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         open_file = lambda name, shape, kind: np.lib.format.open_memmap(folder / name, "w+", kind, (len(self), *shape))
@@ -67,7 +69,8 @@ class Corpus:
             for start in range(0, len(rows), 256):  # a block at a time: frames may be large
                 block = rows[start:start + 256]
                 at = slice(part.start + start, part.start + start + len(block))
-                self.heads[at] = without_mouth(stable_crop(take.frames[block], take.landmarks[block], crop))
+                heads = stable_crop(take.frames[block], take.landmarks[block], crop)
+                self.heads[at] = without_mouth(heads) if blank_mouth else heads
                 self.mouths[at] = mouth_crop(take.frames[block], take.landmarks[block], crop, take.landmarks)
             f_a = features(take.wave, take.frame_ids[rows] / take.fps)  # (T, w, d)
             if self.f_a is None:

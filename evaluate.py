@@ -2,6 +2,7 @@
 
     python evaluate.py runs/heads       writes evaluation.md and evaluation.csv into the run folder
     python evaluate.py --table2         trains and scores the rows of Table 2: see table2.py
+    python evaluate.py --choices        the same for single choices of training: see choices.py
 
 In: a run (animate.Run) and the held-out frames of its data. Out: rows of figures, and the frames behind them.
 train.py calls score_heldout at the end of training; those figures go into heldout.json of the run folder.
@@ -195,7 +196,7 @@ def write_table(folder: Path, name: str, rows: list[dict], text: str) -> None:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    """The command line: a run to score, or --table2 and what belongs to it."""
+    """The command line: a run to score, or --table2 or --choices and what belongs to them."""
     parser = argparse.ArgumentParser(
         description="Score a run on held-out frames (Sec. 4.3), or make Table 2 (Sec. 4.6).")
     parser.add_argument("run", type=Path, nargs="?", help="run folder written by train.py")
@@ -203,15 +204,17 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                         help="Inception's TorchScript file for FID (default: random, see the note of the table)")
     parser.add_argument("--syncnet", type=Path, metavar="FILE",
                         help="SyncNet's published weights (default: an expert trained on the spot stands in)")
-    parser.add_argument("--table2", action="store_true", help="train and score the rows of Table 2 on stand-in heads")
-    parser.add_argument("--out", type=Path, default=Path("runs/table2"), help="with --table2: where its runs go")
-    parser.add_argument("--seeds", default="0,1,2", help="with --table2: comma separated (default: 0,1,2)")
-    parser.add_argument("--iters", type=int, help="with --table2: iterations of the field stage")
-    parser.add_argument("--preset", choices=PRESETS, default="small", help="with --table2 (default: small)")
+    many = parser.add_argument_group("tables of many runs on stand-in heads")
+    many.add_argument("--table2", dest="many", action="store_const", const="table2", help="the rows of Table 2")
+    many.add_argument("--choices", dest="many", action="store_const", const="choices", help="single choices of training")
+    many.add_argument("--out", type=Path, help="where the runs go (default: runs/table2 or runs/choices)")
+    many.add_argument("--seeds", help="comma separated (default: 0,1,2 for Table 2, 0 for the choices)")
+    many.add_argument("--iters", type=int, help="iterations of the field stage")
+    many.add_argument("--preset", choices=PRESETS, default="small", help="default: small")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     args = parser.parse_args(argv)
-    if args.table2 == (args.run is not None):
-        parser.error("give a run folder, or --table2 without one")
+    if (args.many is None) == (args.run is None):
+        parser.error("give a run folder, or --table2 or --choices without one")
     return args
 
 
@@ -219,16 +222,18 @@ def main(argv: list[str] | None = None) -> None:
     """Evaluate from the command line. Raises InputError for whatever the user can put right."""
     args = parse(argv)
     device = pick_device(args.device)
-    if not args.table2:
+    if args.many is None:
         print(evaluate(args.run, device, args.fid_features, args.syncnet))
         return
-    import table2  # here: it builds on this file
-    seeds = args.seeds.split(",")
+    import choices  # here: they build on this file
+    import table2
+    make, seeds = {"table2": (table2.table2, "0,1,2"), "choices": (choices.choices, "0")}[args.many]
+    seeds = (args.seeds or seeds).split(",")
     if not all(seed.strip().isdigit() for seed in seeds):
         raise InputError(f"--seeds {args.seeds}: want whole numbers from 0 on, such as 0,1,2")
     cfg = PRESETS[args.preset]
     cfg = cfg if args.iters is None else replace(cfg, iters=args.iters)
-    print(table2.table2(cfg, [int(seed) for seed in seeds], args.out, device))
+    print(make(cfg, [int(seed) for seed in seeds], args.out or Path("runs") / args.many, device))
 
 
 if __name__ == "__main__":

@@ -2,17 +2,18 @@
 
     python evaluate.py --table2 --out runs/table2        (--seeds 0,1,2   --iters N   --preset small)
 
-In: nothing but the stand-in heads. Each seed has heads, sentences and weights of its own; its three rows share data,
-extractor and budget, and where they have one, the sync module. Out: a run folder for each, table2.md and table2.csv
+In: nothing but the stand-in heads. Each seed has heads, sentences and weights of its own; its rows share data, judges
+and budget, and where they can, the extractor and the sync module. Out: a run folder for each, table2.md and table2.csv
 with the mean and the spread over seeds. What is finished is kept: the command goes on where it was stopped, and seeds
 may be trained side by side (--seeds 0 here, --seeds 1 there) and put together at the end.
+The table of single choices (choices.py) is made by the same functions.
 """
 from __future__ import annotations
 
 import json
 import tempfile
 import time
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +22,25 @@ import torch
 import disentangle
 import factors
 import train
-from animate import load_run, read_checkpoint
+from animate import Run, load_run, read_checkpoint
 from config import Config
 from evaluate import ROWS, table, write_table
 from media import replacing
 from scores import make_judges
 
-MODELS = {"full": {}, "no_sync": {"sync": False}, "no_dis": {"lambda_dis": 0.0}}
-NAMES = {"full": "Ours", "no_sync": "without the sync module", "no_dis": "without the disentangling loss"}
-SHARED = ("extractor", "e_audio", "d_audio", "references", "takes", "backgrounds")  # of the first row's checkpoint
+
+@dataclass(frozen=True)
+class Model:
+    """A row: how the table names it, and what it changes in the configuration."""
+    name: str
+    change: dict = field(default_factory=dict)
+
+
+MODELS = {"full": Model("Ours"), "no_sync": Model("without the sync module", {"sync": False}),
+          "no_dis": Model("without the disentangling loss", {"lambda_dis": 0.0})}
 SHOWN = ("PSNR (dB)", "SSIM", "FID", "Sync confidence", "LMD (px)", "mouth r", "audio swap r_B", "recombined PSNR (dB)",
          "recombination drop (dB)", "worst leak", "minutes")
+OF_EXTRACTOR = {"blank_mouth", "d_id", "d_ex", "d_al", "d_ill"}  # a row that changes these has an extractor of its own
 PUBLISHED = """| published (their videos, SyncNet, Inception) | PSNR | SSIM | FID | Sync score | LMD |
 |---|---|---|---|---|---|
 | Ours | 30.16 | 0.937 | 30.294 | 5.236 | 3.559 |
@@ -40,96 +49,118 @@ PUBLISHED = """| published (their videos, SyncNet, Inception) | PSNR | SSIM | FI
 """
 
 
+def shared(first: dict, cfg: Config) -> dict:
+    """What a row takes over from the checkpoint of the seed's first row (or from an empty one)."""
+    if not first:
+        return {}
+    differ = {name for name, value in asdict(cfg).items() if value != getattr(Config.from_dict(first["config"]), name)}
+    keys = ["e_audio", "d_audio"] if cfg.sync else []
+    if not differ & OF_EXTRACTOR:
+        keys += ["extractor"] if "code_of" in differ else ["extractor", "references", "takes", "backgrounds"]
+    return {key: first[key] for key in keys}
+
+
 def train_model(cfg: Config, out: Path, first: dict, device: torch.device) -> None:
     """Train one row into `out`, or go on with it; `first` is the checkpoint of the seed's first row, or empty."""
     state = read_checkpoint(out) if (out / "checkpoint.pt").is_file() else {}
     if state.get("iteration") == cfg.iters and not (out / "prepared").exists():
         return
     out.mkdir(parents=True, exist_ok=True)
-    if not state:
-        wanted = [key for key in SHARED if key in first and (cfg.sync or key not in ("e_audio", "d_audio"))]
-        state = {key: first[key] for key in wanted}
     started = time.monotonic()
-    train.train(cfg, out, state, device)
+    train.train(cfg, out, state or shared(first, cfg), device)
     with replacing(out / "minutes.json") as temporary:
         temporary.write_text(json.dumps((time.monotonic() - started) / 60))
 
 
-def train_seed(cfg: Config, folder: Path, device: torch.device) -> None:
-    """The three rows of one seed."""
+def train_seed(cfg: Config, folder: Path, models: dict[str, Model], device: torch.device) -> None:
+    """The rows of one seed, each in a run folder of its own."""
     first: dict = {}
-    for name, change in MODELS.items():
-        print(f"\nseed {cfg.seed}: {NAMES[name]}")
-        train_model(replace(cfg, **change), folder / name, first, device)
-        first = first or read_checkpoint(folder / name)
+    for key, model in models.items():
+        print(f"\nseed {cfg.seed}: {model.name}")
+        train_model(replace(cfg, **model.change), folder / key, first, device)
+        first = first or read_checkpoint(folder / key)
 
 
-def score_seed(cfg: Config, folder: Path, device: torch.device) -> dict[str, dict[str, float]]:
-    """{row: figures} of a trained seed, from scores.json where that is there. All rows have the same judges."""
-    if (folder / "scores.json").is_file():
-        return json.loads((folder / "scores.json").read_text())
-    runs = {name: load_run(folder / name, device) for name in MODELS}
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".score-") as work:
-        bench, unseen = disentangle.open_bench(runs["full"], Path(work))
-        judges = make_judges(cfg, bench.train, bench.heldout, Path(work), device)
-        reader = factors.train_reader(bench.world, bench.train.takes + bench.heldout.takes, cfg.seed)
-        found = {}
-        for name, run in runs.items():
-            figures = table(run, bench.train, bench.heldout, judges, ("audio_pose",))[0]
-            now = replace(bench, run=run)
-            apart = disentangle.measure(now, reader, judges.landmarks, unseen, cfg.seed)
-            found[name] = {k: float(v) for k, v in figures.items() if k not in ("row", "what")} | summary(apart)
-            found[name]["minutes"] = json.loads((folder / name / "minutes.json").read_text())
-            with replacing(folder / name / "disentangle.md") as temporary:
-                temporary.write_text(disentangle.markdown(apart, f"{NAMES[name]}, seed {cfg.seed}."))
-    with replacing(folder / "scores.json") as temporary:
-        temporary.write_text(json.dumps(found, indent=1))
-    return found
+def score_seed(cfg: Config, folder: Path, models: dict[str, Model], device: torch.device) -> dict[str, dict[str, float]]:
+    """{row: figures} of a trained seed, from each row's scores.json where that is there. All rows have the same judges."""
+    wanting = [key for key in models if not (folder / key / "scores.json").is_file()]
+    if wanting:
+        runs = {key: load_run(folder / key, device) for key in wanting}
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".score-") as work:
+            for key, figures in scored(cfg, runs, models, folder, Path(work), device):
+                with replacing(folder / key / "scores.json") as temporary:
+                    temporary.write_text(json.dumps(figures, indent=1))
+    return {key: json.loads((folder / key / "scores.json").read_text()) for key in models}
+
+
+def scored(cfg: Config, runs: dict[str, Run], models: dict[str, Model], folder: Path, work: Path, device: torch.device):
+    """Iterator over (row, figures) of a seed's runs; writes the disentangle.md of each."""
+    benches, judges = {}, None
+    for key, run in runs.items():
+        sees = run.cfg.blank_mouth  # the only thing in which the prepared data of two rows can differ
+        if sees not in benches:
+            benches[sees], unseen = disentangle.open_bench(run, work / str(sees))
+        bench = replace(benches[sees], run=run)
+        if judges is None:
+            judges = make_judges(cfg, bench.train, bench.heldout, work, device)
+            reader = factors.train_reader(bench.world, bench.train.takes + bench.heldout.takes, cfg.seed)
+        figures = table(run, bench.train, bench.heldout, judges, ("audio_pose",))[0]
+        apart = disentangle.measure(bench, reader, judges.landmarks, unseen, cfg.seed)
+        minutes = json.loads((folder / key / "minutes.json").read_text())
+        with replacing(folder / key / "disentangle.md") as temporary:
+            temporary.write_text(disentangle.markdown(apart, f"{models[key].name}, seed {cfg.seed}."))
+        yield key, {k: float(v) for k, v in figures.items() if k not in ("row", "what")} | summary(apart) | {
+            "minutes": minutes}
 
 
 def summary(apart: dict) -> dict[str, float]:
-    """The figures of disentangle.measure that the table shows."""
+    """The figures of disentangle.measure that the tables show."""
     images = apart["recombination"]
-    return {"audio swap r_B": apart["swap"]["r_B"], "recombined PSNR (dB)": images["recombined, image"],
+    return {"audio swap r_B": apart["swap"]["r_B"], "audio swap r_A|B": apart["swap"]["r_A_given_B"],
+            "held-out C_ex PSNR (dB)": images["held out, image"], "recombined PSNR (dB)": images["recombined, image"],
             "recombination drop (dB)": images["trained, image"] - images["recombined, image"],
             "worst leak": disentangle.worst_leak(apart["leakage"])}
 
 
-def rows_of(found: dict[int, dict[str, dict[str, float]]]) -> list[dict]:
+def rows_of(found: dict[int, dict[str, dict[str, float]]], models: dict[str, Model], shown: tuple[str, ...]) -> list[dict]:
     """{seed: {row: figures}} -> one dictionary a row: name, then mean and spread (standard deviation) of each figure."""
     rows = []
-    for name in MODELS:
-        row: dict = {"model": NAMES[name], "seeds": len(found)}
-        for figure in SHOWN:
-            values = np.array([found[seed][name][figure] for seed in found])
+    for key, model in models.items():
+        row: dict = {"model": model.name, "seeds": len(found)}
+        for figure in shown:
+            values = np.array([found[seed][key][figure] for seed in found])
             row[figure] = float(values.mean())
             row[f"{figure} +-"] = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
         rows.append(row)
     return rows
 
 
-def markdown(rows: list[dict], note: str) -> str:
-    """The table with mean and spread in one cell, then the paper's own figures, apart."""
-    lines = ["| | " + " | ".join(SHOWN) + " |", "|" + "---|" * (len(SHOWN) + 1)]
-    for row in rows:
-        cells = [f"{row[f]:.3f} ± {row[f + ' +-']:.3f}" for f in SHOWN]
-        lines.append(f"| {row['model']} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + f"\n\n{note}\n\n{PUBLISHED}"
+def markdown(rows: list[dict], shown: tuple[str, ...]) -> str:
+    """The table: mean and, where there are several seeds, spread in one cell."""
+    cell = lambda row, f: f"{row[f]:.3f}" + (f" ± {row[f + ' +-']:.3f}" if row["seeds"] > 1 else "")
+    lines = ["| | " + " | ".join(shown) + " |", "|" + "---|" * (len(shown) + 1)]
+    return "\n".join(lines + [f"| {row['model']} | " + " | ".join(cell(row, f) for f in shown) + " |" for row in rows])
 
 
-def table2(cfg: Config, seeds: list[int], out: Path, device: torch.device) -> str:
-    """Train and score the three rows for each seed; writes table2.md and table2.csv into `out`, returns the Markdown."""
+def ablation(cfg: Config, seeds: list[int], out: Path, models: dict[str, Model], shown: tuple[str, ...], name: str,
+             device: torch.device, after: str = "") -> str:
+    """Train and score these rows for each seed; writes NAME.md and NAME.csv into `out`, returns the Markdown."""
     found = {}
     for seed in seeds:
         now = train.shortened(replace(cfg, seed=seed))
-        train_seed(now, out / f"seed{seed}", device)
-        found[seed] = score_seed(now, out / f"seed{seed}", device)
-    note = (f"Mean ± standard deviation over seeds {', '.join(map(str, seeds))}; {cfg.size} x {cfg.size} pixels, preset "
-            f"{cfg.preset}, {cfg.iters} iterations of the field. Rows: {ROWS['audio_pose']}, on held-out sentences. "
-            "FID (fixed random features) and Sync (an expert trained on other sentences) rank these rows and compare "
-            "with nothing published. Minutes: training of a row; the first row of a seed also trains the extractor and "
-            "the sync module that the others share.")
-    rows = rows_of(found)
-    text = markdown(rows, note)
-    write_table(out, "table2", rows, text)
+        train_seed(now, out / f"seed{seed}", models, device)
+        found[seed] = score_seed(now, out / f"seed{seed}", models, device)
+    over = f"Mean ± standard deviation over seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"Seed {seeds[0]}"
+    note = (f"{over}; {cfg.size} x {cfg.size} pixels, preset {cfg.preset}, {cfg.iters} iterations of the field. PSNR to "
+            f"mouth r: {ROWS['audio_pose']}, on held-out sentences. FID (fixed random features) and Sync (an expert "
+            "trained on other sentences) rank these rows and compare with nothing published. Minutes: training of a row; "
+            "the first row of a seed also trains the extractor and the sync module that the others share.")
+    rows = rows_of(found, models, shown)
+    text = f"{markdown(rows, shown)}\n\n{note}\n" + (f"\n{after}" if after else "")
+    write_table(out, name, rows, text)
     return text
+
+
+def table2(cfg: Config, seeds: list[int], out: Path, device: torch.device) -> str:
+    """The paper's Table 2 with our figures, and the published ones apart."""
+    return ablation(cfg, seeds, out, MODELS, SHOWN, "table2", device, PUBLISHED)

@@ -58,7 +58,7 @@ def prepare(cfg: Config, out: Path, device: torch.device) -> tuple[Corpus, Corpu
     corpora = []
     for name, part in zip(("train", "heldout"), data.split(takes)):
         corpora.append(Corpus([takes[i] for i, _ in part], [rows for _, rows in part]))
-        corpora[-1].prepare(cache / name, cfg.crop, features)
+        corpora[-1].prepare(cache / name, cfg.crop, features, cfg.blank_mouth)
     if len(corpora[0].pair_starts) == 0:
         raise InputError(f"{source}: no two consecutive frames with landmarks and sound to train on; "
                          "give a longer clip")
@@ -76,7 +76,7 @@ class FieldTrainer:
                  vgg: losses.VGG16 | None, device: torch.device):
         generators(cfg, "field", -1)
         self.cfg, self.train, self.vgg, self.device = cfg, train, vgg, device
-        self.model, self.codes = DHNeRF(cfg).to(device), LatentCodes(references).to(device)
+        self.model, self.codes = DHNeRF(cfg).to(device), LatentCodes(references, cfg.code_start).to(device)
         self.lookalikes, self.draws = train.lookalikes(seed=cfg.seed), train.draws(cfg.rare)
         self.pair_draws = self.draws[train.pair_starts] / self.draws[train.pair_starts].sum()
         self.f_lip = None
@@ -127,6 +127,12 @@ class FieldTrainer:
         noise = torch.randn(code.shape, generator=generator) * (self.cfg.code_noise / code.shape[1] ** 0.5)
         return code + noise.to(code)
 
+    def dropped(self, f_lip: Tensor, generator: torch.Generator) -> Tensor:
+        """F_lip (B, d_lip), zero in a share `lip_dropout` of the frames."""
+        if not self.cfg.lip_dropout:
+            return f_lip
+        return f_lip * (torch.rand(len(f_lip), 1, generator=generator) >= self.cfg.lip_dropout).to(f_lip)
+
     def losses(self, index: np.ndarray, expression: np.ndarray, consecutive: bool, corner: Tensor | None,
                generator: torch.Generator) -> dict[str, Tensor]:
         """Eq. 2 and its terms for frames `index` (B,), or their patches at `corner` (B, 2), each with the C_ex of frame
@@ -136,13 +142,13 @@ class FieldTrainer:
         else they are unrelated, and L_v is left out.
         """
         cfg, at = self.cfg, torch.from_numpy(index).to(self.device)
-        rows = self.train.code_rows(index) | {"ex": torch.from_numpy(expression)}
+        rows = self.train.code_rows(index, cfg.code_of) | {"ex": torch.from_numpy(expression)}
         truth = {k: v.to(self.device, non_blocking=True) for k, v in self.train.frames(index).items()}
         if corner is not None:
             crop = lambda x: patches(x, corner * cfg.upsample, cfg.patch * cfg.upsample)
             truth |= {name: crop(truth[name]) for name in ("image", "mask", "known", "background")}
         codes, references = self.codes({k: v.to(self.device) for k, v in rows.items()})
-        f_lip = None if self.f_lip is None else self.noisy(self.f_lip[at], generator)
+        f_lip = None if self.f_lip is None else self.dropped(self.noisy(self.f_lip[at], generator), generator)
         out = self.model(codes | {"ex": self.noisy(codes["ex"], generator)}, f_lip, truth["K"], truth["cam_to_head"],
                          truth["background"], generator, corner)
         image, image_gt, B = out["image"], truth["image"], len(index) // 2
@@ -232,7 +238,8 @@ def train(cfg: Config, out: Path, state: dict, device: torch.device) -> None:
     state |= {"format": FORMAT, "config": cfg.to_dict()}
     extractor, e_audio = early_stages(cfg, train_set, state, out, device, log)
     if "references" not in state:
-        state["references"] = {k: v.cpu() for k, v in reference_codes(extractor, train_set, device).items()}
+        references = reference_codes(extractor, train_set, device, cfg.code_of)
+        state["references"] = {name: reference.cpu() for name, reference in references.items()}
         state["takes"], state["backgrounds"] = take_records(train_set)
     trainer = FieldTrainer(cfg, train_set, state["references"], e_audio, vgg, device)
     parts = {"model": trainer.model, "codes": trainer.codes,

@@ -22,6 +22,7 @@ import pytest
 import torch
 
 import animate
+import choices
 import disentangle
 import evaluate
 import factors
@@ -417,7 +418,7 @@ def test_table2_trains_scores_and_goes_on(tmp_path, quick_judges, monkeypatch):
     assert "e_audio" not in state["no_sync"] and "e_audio" in state["no_dis"]
     assert state["no_dis"]["config"]["lambda_dis"] == 0 and state["full"]["config"]["lambda_dis"] > 0
     rows = list(csv.DictReader((tmp_path / "t2" / "table2.csv").open()))
-    assert [row["model"] for row in rows] == list(table2.NAMES.values())
+    assert [row["model"] for row in rows] == [model.name for model in table2.MODELS.values()]
     text = (tmp_path / "t2" / "table2.md").read_text()
     assert f"{float(rows[1]['PSNR (dB)']):.3f}" in text and text.index("30.16") > text.index("compare with nothing")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("checkpoint.pt")}
@@ -428,15 +429,39 @@ def test_table2_trains_scores_and_goes_on(tmp_path, quick_judges, monkeypatch):
 
 def test_table2_mean_and_spread_by_hand():
     figures = lambda value: {name: {figure: value for figure in table2.SHOWN} for name in table2.MODELS}
-    rows = table2.rows_of({0: figures(1.0), 1: figures(2.0), 2: figures(6.0)})
+    rows = table2.rows_of({0: figures(1.0), 1: figures(2.0), 2: figures(6.0)}, table2.MODELS, table2.SHOWN)
     assert rows[0]["SSIM"] == 3.0 and rows[0]["SSIM +-"] == pytest.approx(7**0.5) and rows[0]["seeds"] == 3
+    assert "| Ours | 3.000 ± 2.646 |" in table2.markdown(rows, ("SSIM",))
+    assert "| Ours | 2.000 |" in table2.markdown(table2.rows_of({1: figures(2.0)}, table2.MODELS, ("SSIM",)), ("SSIM",))
+
+
+def test_choices_trains_and_scores_every_row(tmp_path, quick_judges, monkeypatch):
+    """Each row is trained with its own change, and takes over what the change leaves alone. That it learns: results.md."""
+    monkeypatch.setattr(toyset, "write_toyset", functools.partial(toyset.write_toyset, subjects=2, sentences=4, seconds=1.2))
+    monkeypatch.setattr(toyset, "SENTENCES", 4)
+    monkeypatch.setattr(evaluate, "PRESETS", {"small": dataclasses.replace(SMALL, size=32)})
+    some = ("full", "lip_dropout", "mouth_seen", "codes_8", "frame_random")
+    monkeypatch.setattr(choices, "SINGLE", {key: (choices.SINGLE | choices.SEPARATION)[key] for key in some})
+    monkeypatch.setattr(choices, "SEPARATION", {})
+    succeed(evaluate, "--choices", "--iters", "2", "--out", tmp_path, "--device", "cpu")
+    state = {key: torch.load(tmp_path / "seed0" / key / "checkpoint.pt", weights_only=True) for key in some}
+    first = state["full"]
+    same = lambda key, part: all(torch.equal(first[part][k], state[key][part][k]) for k in first[part])
+    assert same("lip_dropout", "extractor") and same("lip_dropout", "references")
+    assert same("frame_random", "extractor") and not same("mouth_seen", "extractor") and same("mouth_seen", "e_audio")
+    assert state["codes_8"]["references"]["al"].shape[1] == 8 and same("codes_8", "e_audio")
+    frames = sum(len(take["cam_to_head"]) for take in first["takes"])
+    assert len(state["frame_random"]["codes"]["tables.id.weight"]) == frames > len(first["codes"]["tables.id.weight"]) == 2
+    rows = list(csv.DictReader((tmp_path / "choices.csv").open()))
+    assert [row["model"] for row in rows] == [model.name for model in choices.SINGLE.values()]
+    assert len({row["PSNR (dB)"] for row in rows}) == len(rows), "two rows are the same model"
 
 
 def test_evaluate_wants_a_run_or_table2(run_folder, capfd):
     for args in ((), (run_folder, "--table2")):
         with pytest.raises(SystemExit) as stop:
             evaluate.main([str(a) for a in args])
-        assert stop.value.code == 2 and "--table2 without one" in capfd.readouterr().err
+        assert stop.value.code == 2 and "--choices without one" in capfd.readouterr().err
     assert "--seeds a" in fail(capfd, evaluate, "--table2", "--seeds", "a")
 
 

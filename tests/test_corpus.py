@@ -84,6 +84,7 @@ def test_index_keeps_rows_times_and_labels():
     assert c.names["al"].tolist() == [5, 6] and c.names["ill"].tolist() == [7]
     rows = c.code_rows(np.array([1, 4]))
     assert {name: row.tolist() for name, row in rows.items()} == {"id": [0, 1], "al": [0, 1], "ill": [0, 0], "ex": [1, 4]}
+    assert all(row.tolist() == [1, 4] for row in c.code_rows(np.array([1, 4]), "frame").values()), "each frame its own codes"
     assert c.pair_starts.tolist() == [2, 3]
 
 
@@ -148,6 +149,13 @@ def test_prepare_writes_crops_and_features_of_every_frame(tmp_path):
         assert (head[b, :, top:] == 128 / 255).all(), "the extractor must not see the mouth"
         want = mouth_crop(*one)[0].transpose(2, 0, 1) / 255
         assert np.allclose(mouth[b].numpy(), want, atol=1e-6)
+
+
+def test_the_extractor_sees_the_mouth_where_it_is_asked_for(tmp_path):
+    take = make_take("a/1", seed=1)
+    c = whole([take])
+    c.prepare(tmp_path, 16, lambda wave, times: np.zeros((len(times), 3, 2), np.float32), blank_mouth=False)
+    assert (c.heads == stable_crop(take.frames, take.landmarks, 16)).all()
 
 
 def test_without_mouth_leaves_its_input_alone():

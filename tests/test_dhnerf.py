@@ -401,6 +401,28 @@ def test_codes_start_at_the_references_and_leave_them_alone(references):
         assert f"ref_{name}" in codes.state_dict() and f"ref_{name}" not in dict(codes.named_parameters())
 
 
+def test_codes_start_from_chance_where_it_is_asked_for(references):
+    codes = LatentCodes(references, "random")
+    index = {name: torch.arange(COUNTS[name]) for name in CODES}
+    c, ref = codes(index)
+    for name in CODES:
+        assert torch.equal(ref[name], references[name]) and not torch.allclose(c[name], ref[name], atol=0.1)
+        assert torch.allclose(c[name].norm(dim=-1), torch.ones(COUNTS[name]))
+
+
+def test_codes_of_frames_become_one_a_label():
+    """By hand: two frames of label 0 at right angles, of lengths 3 and 1; one frame of label 1. C_ex stays a frame's own."""
+    frames = {name: torch.eye(3) for name in CODES}
+    codes = LatentCodes(frames)
+    codes.tables["id"].weight.data = torch.tensor([[3.0, 0, 0], [0, 0, 2.0], [0, 1.0, 0]])
+    label = {"id": torch.tensor([0, 1, 0]), "al": torch.tensor([0, 0, 0]), "ill": torch.tensor([1, 0, 2])}
+    one = codes.by_label(label)
+    mean = torch.tensor([3.0, 1.0, 0]) / 10**0.5 * 2  # direction of the mean, mean of the lengths
+    assert torch.allclose(one.tables["id"].weight, torch.stack([mean, torch.tensor([0, 0, 2.0])]))
+    assert torch.allclose(one.ref_al, torch.full((1, 3), 3**-0.5)) and torch.equal(one.tables["ex"].weight, torch.eye(3))
+    assert torch.allclose(one.tables["ill"].weight, torch.eye(3)[[1, 0, 2]])
+
+
 @pytest.mark.eq6
 def test_sparse_code_gradients_touch_only_the_rows_of_the_step(references):
     codes = LatentCodes(references)
