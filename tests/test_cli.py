@@ -440,21 +440,36 @@ def test_choices_trains_and_scores_every_row(tmp_path, quick_judges, monkeypatch
     monkeypatch.setattr(toyset, "write_toyset", functools.partial(toyset.write_toyset, subjects=2, sentences=4, seconds=1.2))
     monkeypatch.setattr(toyset, "SENTENCES", 4)
     monkeypatch.setattr(evaluate, "PRESETS", {"small": dataclasses.replace(SMALL, size=32)})
-    some = ("full", "lip_dropout", "mouth_seen", "codes_8", "frame_random")
+    some = ("full", "mouth_seen", "frame_random")  # one with an extractor of its own, one that takes it over
     monkeypatch.setattr(choices, "SINGLE", {key: (choices.SINGLE | choices.SEPARATION)[key] for key in some})
     monkeypatch.setattr(choices, "SEPARATION", {})
     succeed(evaluate, "--choices", "--iters", "2", "--out", tmp_path, "--device", "cpu")
     state = {key: torch.load(tmp_path / "seed0" / key / "checkpoint.pt", weights_only=True) for key in some}
     first = state["full"]
     same = lambda key, part: all(torch.equal(first[part][k], state[key][part][k]) for k in first[part])
-    assert same("lip_dropout", "extractor") and same("lip_dropout", "references")
     assert same("frame_random", "extractor") and not same("mouth_seen", "extractor") and same("mouth_seen", "e_audio")
-    assert state["codes_8"]["references"]["al"].shape[1] == 8 and same("codes_8", "e_audio")
     frames = sum(len(take["cam_to_head"]) for take in first["takes"])
     assert len(state["frame_random"]["codes"]["tables.id.weight"]) == frames > len(first["codes"]["tables.id.weight"]) == 2
     rows = list(csv.DictReader((tmp_path / "choices.csv").open()))
     assert [row["model"] for row in rows] == [model.name for model in choices.SINGLE.values()]
     assert len({row["PSNR (dB)"] for row in rows}) == len(rows), "two rows are the same model"
+
+
+def test_a_row_takes_over_what_its_change_leaves_alone():
+    first = {"config": SMALL.to_dict(), "extractor": 1, "references": 2, "takes": 3, "backgrounds": 4, "e_audio": 5, "d_audio": 6}
+    keys = lambda **change: set(table2.shared(first, dataclasses.replace(SMALL, **change)))
+    everything = set(first) - {"config"}
+    assert keys() == keys(lambda_dis=0.0) == keys(code_start="random") == keys(lip_dropout=0.2) == everything
+    assert keys(sync=False) == everything - {"e_audio", "d_audio"}
+    assert keys(d_ex=8) == keys(blank_mouth=False) == {"e_audio", "d_audio"}
+    assert keys(code_of="frame") == {"extractor", "e_audio", "d_audio"}
+    assert table2.shared({}, SMALL) == {}
+
+
+def test_choices_are_changes_of_known_settings():
+    models = choices.SINGLE | choices.SEPARATION
+    assert all(dataclasses.replace(SMALL, **model.change) != SMALL for key, model in models.items() if key != "full")
+    assert len({model.name for model in models.values()}) == len(models)
 
 
 def test_evaluate_wants_a_run_or_table2(run_folder, capfd):
