@@ -24,7 +24,7 @@ from toyspeech import FPS, SAMPLE_RATE, mouth_motion, phoneme_times, random_sent
 __all__ = ["landmark_model", "head_vertices", "render_truth", "write_toyset", "design", "recording", "albedo", "gloss",
            "EXPRESSION", "phoneme_times", "mouth_motion"]
 STYLE_COUNT = len(STYLES)  # one of them is short hair, see toyhair.random_style
-SENTENCES = 10  # a subject
+SENTENCES = 16  # a subject; the last is held out, the others show 15 of its 16 pairs of albedo and light
 VALUES, WORN = 6, 4  # albedos, and lights, in a set; how many of each one subject is trained on
 
 
