@@ -437,22 +437,22 @@ def test_table2_mean_and_spread_by_hand():
 
 def test_choices_trains_and_scores_every_row(tmp_path, quick_judges, monkeypatch):
     """Each row is trained with its own change, and takes over what the change leaves alone. That it learns: results.md."""
-    monkeypatch.setattr(toyset, "write_toyset", functools.partial(toyset.write_toyset, subjects=2, sentences=4, seconds=1.2))
-    monkeypatch.setattr(toyset, "SENTENCES", 4)
+    monkeypatch.setattr(toyset, "write_toyset", functools.partial(toyset.write_toyset, subjects=2, sentences=3, seconds=1.2))
+    monkeypatch.setattr(toyset, "SENTENCES", 3)
     monkeypatch.setattr(evaluate, "PRESETS", {"small": dataclasses.replace(SMALL, size=32)})
-    some = ("full", "mouth_seen", "frame_random")  # one with an extractor of its own, one that takes it over
-    monkeypatch.setattr(choices, "SINGLE", {key: (choices.SINGLE | choices.SEPARATION)[key] for key in some})
-    monkeypatch.setattr(choices, "SEPARATION", {})
+    other = {name: value for key in ("mouth_seen", "frame_random") for name, value in
+             (choices.SINGLE | choices.SEPARATION)[key].change.items()}
+    monkeypatch.setattr(choices, "SINGLE", {"full": choices.SINGLE["full"]})
+    monkeypatch.setattr(choices, "SEPARATION", {"other": table2.Model("mouth seen, codes of frames from chance", other)})
     succeed(evaluate, "--choices", "--iters", "2", "--out", tmp_path, "--device", "cpu")
-    state = {key: torch.load(tmp_path / "seed0" / key / "checkpoint.pt", weights_only=True) for key in some}
-    first = state["full"]
-    same = lambda key, part: all(torch.equal(first[part][k], state[key][part][k]) for k in first[part])
-    assert same("frame_random", "extractor") and not same("mouth_seen", "extractor") and same("mouth_seen", "e_audio")
+    first, second = (torch.load(tmp_path / "seed0" / key / "checkpoint.pt", weights_only=True) for key in ("full", "other"))
+    same = lambda part: all(torch.equal(first[part][k], second[part][k]) for k in first[part])
+    assert same("e_audio") and not same("extractor"), "only the extractor has seen other crops"
     frames = sum(len(take["cam_to_head"]) for take in first["takes"])
-    assert len(state["frame_random"]["codes"]["tables.id.weight"]) == frames > len(first["codes"]["tables.id.weight"]) == 2
+    assert len(second["codes"]["tables.id.weight"]) == frames > len(first["codes"]["tables.id.weight"]) == 2
     rows = list(csv.DictReader((tmp_path / "choices.csv").open()))
-    assert [row["model"] for row in rows] == [model.name for model in choices.SINGLE.values()]
-    assert len({row["PSNR (dB)"] for row in rows}) == len(rows), "two rows are the same model"
+    assert [row["model"] for row in rows] == ["as it is", "mouth seen, codes of frames from chance"]
+    assert rows[0]["PSNR (dB)"] != rows[1]["PSNR (dB)"], "two rows are the same model"
 
 
 def test_a_row_takes_over_what_its_change_leaves_alone():
