@@ -104,9 +104,8 @@ def _build_run(state: dict, device: torch.device) -> Run:
     extractor.load_state_dict(state["extractor"])
     codes = LatentCodes({name: state["codes"][f"ref_{name}"] for name in CODES})
     codes.load_state_dict(state["codes"])
-    if cfg.code_of == "frame":
-        codes = codes.by_label({factor: torch.cat([torch.full((len(take["cam_to_head"]),), take["codes"][factor])
-                                                   for take in state["takes"]]) for factor in ("id", "al", "ill")})
+    if cfg.code_per_frame:
+        codes = codes.of_frames(middle_frames(state["takes"]))
     e_audio = None
     if cfg.sync:
         e_audio = AudioEncoder(state["d_audio"], cfg.audio_window, cfg.d_lip)
@@ -114,6 +113,15 @@ def _build_run(state: dict, device: torch.device) -> Run:
         e_audio.eval().to(device)
     return Run(cfg, model.eval().to(device), codes.to(device), extractor.eval().to(device), e_audio,
                state["takes"], state["backgrounds"], device)
+
+
+def middle_frames(takes: list[dict]) -> dict[str, Tensor]:
+    """For each label a training frame that stands for it, {"id": (labels,), ...}: the middle one of its first take."""
+    found: dict[str, dict[int, int]] = {"id": {}, "al": {}, "ill": {}}
+    for take in takes:
+        for factor, frames in found.items():
+            frames.setdefault(take["codes"][factor], take["first"] + len(take["cam_to_head"]) // 2)
+    return {factor: torch.tensor([frames[label] for label in sorted(frames)]) for factor, frames in found.items()}
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -60,8 +60,8 @@ class Config:
     # What choices.py changes, to see what it does
     blank_mouth: bool = True  # False: the extractor sees the mouth
     lip_dropout: float = 0.0  # share of the frames that are trained without their F_lip
-    code_of: str = "label"  # what shares a C_id, C_al, C_ill: "label" (a person, an albedo, a light), or each "frame" its own
-    code_start: str = "extractor"  # where the codes start: "extractor" (barred C), or "random"
+    code_per_frame: bool = False  # True: each frame has a C_id, C_al and C_ill of its own, not each label
+    random_codes: bool = False  # True: all codes start at random unit vectors, not at the extractor's
     # Training
     iters: int = 800_000  # Sec. 4.2
     extractor_iters: int = 5000

@@ -50,11 +50,10 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.take)
 
-    def code_rows(self, index: np.ndarray, code_of: str = "label") -> dict[str, Tensor]:
-        """Frames (B,) -> rows (B,) of the four code tables: C_ex a frame, the others by label or a frame (Config.code_of)."""
-        frame = torch.from_numpy(index)
-        return {factor: torch.from_numpy(self.label[factor][index]) if code_of == "label" else frame
-                for factor in LABELS} | {"ex": frame}
+    def code_rows(self, index: np.ndarray, per_frame: bool = False) -> dict[str, Tensor]:
+        """Frames (B,) -> rows (B,) of the four code tables: C_ex a frame, the others by label, or a frame, too."""
+        rows = dict.fromkeys((*LABELS, "ex"), torch.from_numpy(index))
+        return rows if per_frame else rows | {f: torch.from_numpy(self.label[f][index]) for f in LABELS}
 
     def prepare(self, folder: Path, crop: int, features: Callable[[np.ndarray, np.ndarray], np.ndarray],
                 blank_mouth: bool = True) -> None:
@@ -88,7 +87,7 @@ class Corpus:
         return ((1 - rare) + rare * away) / len(self)
 
     def head_crops(self, index: np.ndarray) -> Tensor:
-        """(B,) -> (B, 3, s, s) in [0, 1]: the aligned heads, mouth blanked, that the extractor sees."""
+        """(B,) -> (B, 3, s, s) in [0, 1]: the aligned heads that the extractor sees, mouth blanked as `prepare` was told."""
         return to_image(self.heads[index])
 
     def mouth_crops(self, index: np.ndarray) -> Tensor:

@@ -213,14 +213,14 @@ class LatentCodes(nn.Module):
     light (HeadNeRF shares its codes so too). Gradients are sparse, so a step moves only the codes it used.
     """
 
-    def __init__(self, references: dict[str, Tensor], start: str = "extractor"):
-        """start "random": directions of chance in place of the references, for choices.py."""
+    def __init__(self, references: dict[str, Tensor], random: bool = False):
+        """random: the codes start at random unit vectors, not at the references (choices.py)."""
         super().__init__()
         self.tables = nn.ModuleDict({
             name: nn.Embedding.from_pretrained(references[name].clone(), freeze=False, sparse=True) for name in CODES})
         for name in CODES:
             self.register_buffer(f"ref_{name}", references[name].clone())
-        if start == "random":
+        if random:
             for table in self.tables.values():
                 table.weight.data = F.normalize(torch.randn_like(table.weight), dim=-1)
 
@@ -229,17 +229,12 @@ class LatentCodes(nn.Module):
         return ({name: self.tables[name](index[name]) for name in CODES},
                 {name: getattr(self, f"ref_{name}")[index[name]] for name in CODES})
 
-    def by_label(self, label: dict[str, Int[Tensor, "n"]]) -> "LatentCodes":
-        """Where each of n frames has its own C_id, C_al and C_ill: one a label, their mean, of the mean of their lengths."""
-        def means(codes: Tensor, label: Tensor) -> Tensor:
-            own = [codes[label == i] for i in range(int(label.max()) + 1)]
-            return torch.stack([F.normalize(c.mean(0), dim=-1) * c.norm(dim=-1).mean() for c in own])
-
-        out = LatentCodes({name: means(getattr(self, f"ref_{name}"), label[name]) if name in label else
-                           getattr(self, f"ref_{name}") for name in CODES})
+    def of_frames(self, frame: dict[str, Int[Tensor, "_"]]) -> "LatentCodes":
+        """Where every frame has all four codes of its own: C_id, C_al and C_ill of the frames `frame`, one a label."""
+        pick = lambda name, codes: codes[frame[name]] if name in frame else codes
+        out = LatentCodes({name: pick(name, getattr(self, f"ref_{name}")) for name in CODES})
         for name, table in self.tables.items():
-            codes = table.weight.data
-            out.tables[name].weight.data = means(codes, label[name]) if name in label else codes
+            out.tables[name].weight.data = pick(name, table.weight.data)
         return out
 
 

@@ -296,8 +296,8 @@ def markdown(figures: dict, note: str) -> str:
 
 def open_bench(run: Run, work: Path) -> tuple[Bench, list[dict]]:
     """Prepare a run's data under `work` again; the bench, and the combinations never trained on."""
-    from train import prepare  # here: train.py imports evaluate.py for its report
-    train, heldout = prepare(run.cfg, work, run.device)
+    from train import prepare_again  # here: train.py imports evaluate.py for its report
+    train, heldout = prepare_again(run, work)
     folder = Path(run.cfg.data) if run.cfg.data else work / "prepared" / "heads"
     world = factors.open_world(folder, train.takes + heldout.takes, run.cfg.size)
     return Bench(run, train, heldout, world), json.loads((folder / "recombinations.json").read_text())

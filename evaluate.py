@@ -166,12 +166,12 @@ def evaluate(folder: Path, device: torch.device, fid: str = "random", weights: P
     fid: "random", or Inception's file (measures.load_features); weights: SyncNet's file. Raises InputError for files
     that cannot be used, before anything is computed.
     """
-    from train import prepare  # here: train.py imports this file for its report
+    from train import prepare_again  # here: train.py imports this file for its report
     run = load_run(folder, device)
     features = measures.load_features(fid, device)
     net = None if weights is None else syncnet.load_syncnet(weights)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".evaluate-") as work:
-        train, heldout = prepare(run.cfg, Path(work), device)
+        train, heldout = prepare_again(run, Path(work))
         judges = make_judges(run.cfg, train, heldout, Path(work), device, features, net, folder / "sync_expert.pt")
         rows = table(run, train, heldout, judges)
     note = (f"{rows[0]['frames']} held-out frames of {run.cfg.size} x {run.cfg.size} pixels, preset {run.cfg.preset}, "
@@ -198,22 +198,24 @@ def write_table(folder: Path, name: str, rows: list[dict], text: str) -> None:
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line: a run to score, or --table2 or --choices and what belongs to them."""
     parser = argparse.ArgumentParser(
-        description="Score a run on held-out frames (Sec. 4.3), or make Table 2 (Sec. 4.6).")
+        description="Score a run on held-out frames (Sec. 4.3), or make a table of many runs (Sec. 4.6).")
     parser.add_argument("run", type=Path, nargs="?", help="run folder written by train.py")
     parser.add_argument("--fid-features", default="random", metavar="FILE",
                         help="Inception's TorchScript file for FID (default: random, see the note of the table)")
     parser.add_argument("--syncnet", type=Path, metavar="FILE",
                         help="SyncNet's published weights (default: an expert trained on the spot stands in)")
-    many = parser.add_argument_group("tables of many runs on stand-in heads")
-    many.add_argument("--table2", dest="many", action="store_const", const="table2", help="the rows of Table 2")
-    many.add_argument("--choices", dest="many", action="store_const", const="choices", help="single choices of training")
-    many.add_argument("--out", type=Path, help="where the runs go (default: runs/table2 or runs/choices)")
-    many.add_argument("--seeds", help="comma separated (default: 0,1,2 for Table 2, 0 for the choices)")
-    many.add_argument("--iters", type=int, help="iterations of the field stage")
-    many.add_argument("--preset", choices=PRESETS, default="small", help="default: small")
+    study = parser.add_argument_group("tables of many runs, trained and scored on stand-in heads")
+    which = study.add_mutually_exclusive_group()
+    which.add_argument("--table2", dest="study", action="store_const", const="table2", help="the rows of Table 2")
+    which.add_argument("--choices", dest="study", action="store_const", const="choices",
+                       help="other choices of training, one at a time")
+    study.add_argument("--out", type=Path, help="where the runs go (default: runs/table2 or runs/choices)")
+    study.add_argument("--seeds", help="comma separated (default: 0,1,2 for Table 2, 0 for the choices)")
+    study.add_argument("--iters", type=int, help="iterations of the field stage")
+    study.add_argument("--preset", choices=PRESETS, default="small", help="default: small")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     args = parser.parse_args(argv)
-    if (args.many is None) == (args.run is None):
+    if (args.study is None) == (args.run is None):
         parser.error("give a run folder, or --table2 or --choices without one")
     return args
 
@@ -222,18 +224,18 @@ def main(argv: list[str] | None = None) -> None:
     """Evaluate from the command line. Raises InputError for whatever the user can put right."""
     args = parse(argv)
     device = pick_device(args.device)
-    if args.many is None:
+    if args.study is None:
         print(evaluate(args.run, device, args.fid_features, args.syncnet))
         return
     import choices  # here: they build on this file
     import table2
-    make, seeds = {"table2": (table2.table2, "0,1,2"), "choices": (choices.choices, "0")}[args.many]
+    make, seeds = {"table2": (table2.table2, "0,1,2"), "choices": (choices.choices, "0")}[args.study]
     seeds = (args.seeds or seeds).split(",")
     if not all(seed.strip().isdigit() for seed in seeds):
         raise InputError(f"--seeds {args.seeds}: want whole numbers from 0 on, such as 0,1,2")
     cfg = PRESETS[args.preset]
     cfg = cfg if args.iters is None else replace(cfg, iters=args.iters)
-    print(make(cfg, [int(seed) for seed in seeds], args.out or Path("runs") / args.many, device))
+    print(make(cfg, [int(seed) for seed in seeds], args.out or Path("runs") / args.study, device))
 
 
 if __name__ == "__main__":

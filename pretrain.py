@@ -76,14 +76,16 @@ def extractor_loss(cfg: Config, extractor: LatentExtractor, train: Corpus, facto
 
 
 @torch.no_grad()
-def reference_codes(extractor: LatentExtractor, train: Corpus, device: torch.device, code_of: str = "label"
+def reference_codes(extractor: LatentExtractor, train: Corpus, device: torch.device, per_frame: bool = False
                     ) -> dict[str, Tensor]:
     """The barred C of Eq. 6: C_ex of each frame (n, d); C_id of each person, C_al of each albedo, C_ill of each light:
-    the mean direction of what the extractor reads in their frames. code_of "frame": all four of each frame."""
+    the mean direction of what the extractor reads in their frames. per_frame: all four of each frame."""
     blocks = [extractor(train.head_crops(index).to(device)) for index in np.array_split(np.arange(len(train)),
                                                                                        len(train) // 256 + 1)]
     codes = {name: torch.cat([b[name] for b in blocks]) for name in CODES}
-    for name, label in train.label.items() if code_of == "label" else ():
+    if per_frame:
+        return codes
+    for name, label in train.label.items():
         label = torch.from_numpy(label).to(device)
         means = [codes[name][label == i].mean(0) for i in range(int(label.max()) + 1)]
         codes[name] = F.normalize(torch.stack(means), dim=-1)

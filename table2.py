@@ -30,18 +30,27 @@ from scores import make_judges
 
 
 @dataclass(frozen=True)
-class Model:
+class Variant:
     """A row: how the table names it, and what it changes in the configuration."""
     name: str
     change: dict = field(default_factory=dict)
 
 
-MODELS = {"full": Model("Ours"), "no_sync": Model("without the sync module", {"sync": False}),
-          "no_dis": Model("without the disentangling loss", {"lambda_dis": 0.0})}
+MODELS = {"full": Variant("Ours"), "no_sync": Variant("without the sync module", {"sync": False}),
+          "no_dis": Variant("without the disentangling loss", {"lambda_dis": 0.0})}
 SHOWN = ("PSNR (dB)", "SSIM", "FID", "Sync confidence", "LMD (px)", "mouth r", "audio swap r_B", "recombined PSNR (dB)",
          "recombination drop (dB)", "worst leak", "minutes")
-OF_EXTRACTOR = {"blank_mouth", "d_id", "d_ex", "d_al", "d_ill"}  # a row that changes these has an extractor of its own
-PUBLISHED = """| published (their videos, SyncNet, Inception) | PSNR | SSIM | FID | Sync score | LMD |
+# Settings that only the field reads, only the extractor, only the sync module. A row takes over from the first row the
+# networks that its change does not reach.
+OF_FIELD = {"sync", "lambda_dis", "lambda_v", "lambda_per", "lambda_opacity", "outside", "ex_swap", "code_noise",
+            "lip_dropout", "code_per_frame", "random_codes", "lr", "lr_planes", "lr_codes", "lr_hold", "lr_final", "iters"}
+OF_EXTRACTOR = {"blank_mouth", "d_id", "d_ex", "d_al", "d_ill", "rare", "extractor_iters"}
+OF_SYNC = {"d_lip", "sync_iters"}
+PUBLISHED = """FID (fixed random features) and Sync (an expert trained on other sentences) rank these rows and compare
+with nothing published. Minutes: training of a row; the first row of a seed also trains the extractor and the sync module that the others
+share.
+
+| published (their videos, SyncNet, Inception) | PSNR | SSIM | FID | Sync score | LMD |
 |---|---|---|---|---|---|
 | Ours | 30.16 | 0.937 | 30.294 | 5.236 | 3.559 |
 | Ours w/o sync module | 29.58 | 0.916 | 34.562 | 4.593 | 4.245 |
@@ -53,10 +62,11 @@ def shared(first: dict, cfg: Config) -> dict:
     """What a row takes over from the checkpoint of the seed's first row (or from an empty one)."""
     if not first:
         return {}
-    differ = {name for name, value in asdict(cfg).items() if value != getattr(Config.from_dict(first["config"]), name)}
-    keys = ["e_audio", "d_audio"] if cfg.sync else []
-    if not differ & OF_EXTRACTOR:
-        keys += ["extractor"] if "code_of" in differ else ["extractor", "references", "takes", "backgrounds"]
+    before = Config.from_dict(first["config"])
+    differ = {name for name, value in asdict(cfg).items() if value != getattr(before, name)}
+    keys = ["e_audio", "d_audio"] if cfg.sync and differ <= OF_FIELD | OF_EXTRACTOR else []
+    if differ <= OF_FIELD | OF_SYNC:
+        keys += ["extractor"] if "code_per_frame" in differ else ["extractor", "references", "takes", "backgrounds"]
     return {key: first[key] for key in keys}
 
 
@@ -66,13 +76,14 @@ def train_model(cfg: Config, out: Path, first: dict, device: torch.device) -> No
     if state.get("iteration") == cfg.iters and not (out / "prepared").exists():
         return
     out.mkdir(parents=True, exist_ok=True)
+    (out / "scores.json").unlink(missing_ok=True)  # of a shorter training
     started = time.monotonic()
     train.train(cfg, out, state or shared(first, cfg), device)
     with replacing(out / "minutes.json") as temporary:
         temporary.write_text(json.dumps((time.monotonic() - started) / 60))
 
 
-def train_seed(cfg: Config, folder: Path, models: dict[str, Model], device: torch.device) -> None:
+def train_seed(cfg: Config, folder: Path, models: dict[str, Variant], device: torch.device) -> None:
     """The rows of one seed, each in a run folder of its own."""
     first: dict = {}
     for key, model in models.items():
@@ -81,8 +92,9 @@ def train_seed(cfg: Config, folder: Path, models: dict[str, Model], device: torc
         first = first or read_checkpoint(folder / key)
 
 
-def score_seed(cfg: Config, folder: Path, models: dict[str, Model], device: torch.device) -> dict[str, dict[str, float]]:
-    """{row: figures} of a trained seed, from each row's scores.json where that is there. All rows have the same judges."""
+def score_seed(cfg: Config, folder: Path, models: dict[str, Variant], device: torch.device
+               ) -> dict[str, dict[str, float]]:
+    """{row: figures} of a trained seed, from each row's scores.json where it is there. All rows have the same judges."""
     wanting = [key for key in models if not (folder / key / "scores.json").is_file()]
     if wanting:
         runs = {key: load_run(folder / key, device) for key in wanting}
@@ -93,14 +105,14 @@ def score_seed(cfg: Config, folder: Path, models: dict[str, Model], device: torc
     return {key: json.loads((folder / key / "scores.json").read_text()) for key in models}
 
 
-def scored(cfg: Config, runs: dict[str, Run], models: dict[str, Model], folder: Path, work: Path, device: torch.device):
+def scored(cfg: Config, runs: dict[str, Run], models: dict[str, Variant], folder: Path, work: Path, device: torch.device):
     """Iterator over (row, figures) of a seed's runs; writes the disentangle.md of each."""
     benches, judges = {}, None
     for key, run in runs.items():
-        sees = run.cfg.blank_mouth  # the only thing in which the prepared data of two rows can differ
-        if sees not in benches:
-            benches[sees], unseen = disentangle.open_bench(run, work / str(sees))
-        bench = replace(benches[sees], run=run)
+        crops = "blanked" if run.cfg.blank_mouth else "whole"  # all else that is prepared is the same for all rows
+        if crops not in benches:
+            benches[crops], unseen = disentangle.open_bench(run, work / crops)
+        bench = replace(benches[crops], run=run)
         if judges is None:
             judges = make_judges(cfg, bench.train, bench.heldout, work, device)
             reader = factors.train_reader(bench.world, bench.train.takes + bench.heldout.takes, cfg.seed)
@@ -116,13 +128,14 @@ def scored(cfg: Config, runs: dict[str, Run], models: dict[str, Model], folder: 
 def summary(apart: dict) -> dict[str, float]:
     """The figures of disentangle.measure that the tables show."""
     images = apart["recombination"]
-    return {"audio swap r_B": apart["swap"]["r_B"], "audio swap r_A|B": apart["swap"]["r_A_given_B"],
-            "held-out C_ex PSNR (dB)": images["held out, image"], "recombined PSNR (dB)": images["recombined, image"],
+    return {"audio swap r_B": apart["swap"]["r_B"], "audio swap r_A, B removed": apart["swap"]["r_A_given_B"],
+            "trained PSNR (dB)": images["trained, image"], "recombined PSNR (dB)": images["recombined, image"],
             "recombination drop (dB)": images["trained, image"] - images["recombined, image"],
             "worst leak": disentangle.worst_leak(apart["leakage"])}
 
 
-def rows_of(found: dict[int, dict[str, dict[str, float]]], models: dict[str, Model], shown: tuple[str, ...]) -> list[dict]:
+def rows_of(found: dict[int, dict[str, dict[str, float]]], models: dict[str, Variant], shown: tuple[str, ...]
+            ) -> list[dict]:
     """{seed: {row: figures}} -> one dictionary a row: name, then mean and spread (standard deviation) of each figure."""
     rows = []
     for key, model in models.items():
@@ -142,21 +155,22 @@ def markdown(rows: list[dict], shown: tuple[str, ...]) -> str:
     return "\n".join(lines + [f"| {row['model']} | " + " | ".join(cell(row, f) for f in shown) + " |" for row in rows])
 
 
-def ablation(cfg: Config, seeds: list[int], out: Path, models: dict[str, Model], shown: tuple[str, ...], name: str,
-             device: torch.device, after: str = "") -> str:
-    """Train and score these rows for each seed; writes NAME.md and NAME.csv into `out`, returns the Markdown."""
+def ablation(cfg: Config, seeds: list[int], out: Path, models: dict[str, Variant], shown: tuple[str, ...], name: str,
+             device: torch.device, after: str) -> str:
+    """Train and score these rows for each seed; writes NAME.md and NAME.csv into `out`, returns the Markdown.
+
+    after: what stands below the table, after a sentence on seeds, budget and frames.
+    """
     found = {}
     for seed in seeds:
         now = train.shortened(replace(cfg, seed=seed))
         train_seed(now, out / f"seed{seed}", models, device)
         found[seed] = score_seed(now, out / f"seed{seed}", models, device)
     over = f"Mean ± standard deviation over seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"Seed {seeds[0]}"
-    note = (f"{over}; {cfg.size} x {cfg.size} pixels, preset {cfg.preset}, {cfg.iters} iterations of the field. PSNR to "
-            f"mouth r: {ROWS['audio_pose']}, on held-out sentences. FID (fixed random features) and Sync (an expert "
-            "trained on other sentences) rank these rows and compare with nothing published. Minutes: training of a row; "
-            "the first row of a seed also trains the extractor and the sync module that the others share.")
+    note = (f"{over}; {cfg.size} x {cfg.size} pixels, preset {cfg.preset}, {cfg.iters} iterations of the field. PSNR, LMD "
+            f"and mouth r: {ROWS['audio_pose']}, on held-out sentences.")
     rows = rows_of(found, models, shown)
-    text = f"{markdown(rows, shown)}\n\n{note}\n" + (f"\n{after}" if after else "")
+    text = f"{markdown(rows, shown)}\n\n{note} {after}"
     write_table(out, name, rows, text)
     return text
 

@@ -24,7 +24,7 @@ from toyspeech import FPS, SAMPLE_RATE, mouth_motion, phoneme_times, random_sent
 __all__ = ["landmark_model", "head_vertices", "render_truth", "write_toyset", "design", "recording", "albedo", "gloss",
            "EXPRESSION", "phoneme_times", "mouth_motion"]
 STYLE_COUNT = len(STYLES)  # one of them is short hair, see toyhair.random_style
-SENTENCES = 16  # a subject; the last is held out, the others show 15 of its 16 pairs of albedo and light
+SENTENCES = 16  # a subject; the last is held out, the others show 15 of the subject's 16 pairs of albedo and light
 VALUES, WORN = 6, 4  # albedos, and lights, in a set; how many of each one subject is trained on
 
 
@@ -135,7 +135,7 @@ def design(subjects: int, sentences: int, seed: int) -> tuple[np.ndarray, list[d
     pairs = np.zeros((subjects, sentences, 2), np.int64)
     for s in range(subjects):
         albedos, lights = _order(seed, s, "albedo"), _order(seed, s, "light")
-        for k in range(sentences):  # of 16 sentences no two have the same pair
+        for k in range(sentences):  # sixteen different pairs, then again
             pairs[s, k] = albedos[k % WORN], lights[(k + k // WORN) % WORN]
         if sentences > 1:
             pairs[s, -1] = pairs[s, s % (sentences - 1)]

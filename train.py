@@ -27,7 +27,7 @@ from tqdm import tqdm
 import data
 import losses
 import report
-from animate import FORMAT, load_run, pick_device, read_checkpoint
+from animate import FORMAT, Run, load_run, pick_device, read_checkpoint
 from audio import AudioEncoder, feature_extractor
 from config import PRESETS, Config
 from corpus import Corpus
@@ -65,6 +65,21 @@ def prepare(cfg: Config, out: Path, device: torch.device) -> tuple[Corpus, Corpu
     return corpora[0], corpora[1]
 
 
+def prepare_again(run: Run, work: Path) -> tuple[Corpus, Corpus]:
+    """The training frames and the held-out frames of a trained run, prepared under `work`."""
+    train_set, heldout = prepare(run.cfg, work, run.device)
+    check_takes(run.cfg, run.takes, train_set)
+    return train_set, heldout
+
+
+def check_takes(cfg: Config, records: list[dict], train_set: Corpus) -> None:
+    """Codes belong to frames. Raises InputError where the data hold other frames than when a run was trained."""
+    then = [(record["name"], len(record["cam_to_head"])) for record in records]
+    if then != [(take.name, len(rows)) for take, rows in zip(train_set.takes, train_set.rows)]:
+        raise InputError(f"{cfg.data or 'stand-in heads'}: the data have changed since this run was trained (other takes, "
+                         "or other frames in them); train again in another --out")
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Stages 2 and 3, extractor and sync module: pretrain.py. Stage 4: the field (Sec. 3.3)
 
@@ -76,7 +91,7 @@ class FieldTrainer:
                  vgg: losses.VGG16 | None, device: torch.device):
         generators(cfg, "field", -1)
         self.cfg, self.train, self.vgg, self.device = cfg, train, vgg, device
-        self.model, self.codes = DHNeRF(cfg).to(device), LatentCodes(references, cfg.code_start).to(device)
+        self.model, self.codes = DHNeRF(cfg).to(device), LatentCodes(references, cfg.random_codes).to(device)
         self.lookalikes, self.draws = train.lookalikes(seed=cfg.seed), train.draws(cfg.rare)
         self.pair_draws = self.draws[train.pair_starts] / self.draws[train.pair_starts].sum()
         self.f_lip = None
@@ -127,7 +142,7 @@ class FieldTrainer:
         noise = torch.randn(code.shape, generator=generator) * (self.cfg.code_noise / code.shape[1] ** 0.5)
         return code + noise.to(code)
 
-    def dropped(self, f_lip: Tensor, generator: torch.Generator) -> Tensor:
+    def with_dropout(self, f_lip: Tensor, generator: torch.Generator) -> Tensor:
         """F_lip (B, d_lip), zero in a share `lip_dropout` of the frames."""
         if not self.cfg.lip_dropout:
             return f_lip
@@ -142,13 +157,13 @@ class FieldTrainer:
         else they are unrelated, and L_v is left out.
         """
         cfg, at = self.cfg, torch.from_numpy(index).to(self.device)
-        rows = self.train.code_rows(index, cfg.code_of) | {"ex": torch.from_numpy(expression)}
+        rows = self.train.code_rows(index, cfg.code_per_frame) | {"ex": torch.from_numpy(expression)}
         truth = {k: v.to(self.device, non_blocking=True) for k, v in self.train.frames(index).items()}
         if corner is not None:
             crop = lambda x: patches(x, corner * cfg.upsample, cfg.patch * cfg.upsample)
             truth |= {name: crop(truth[name]) for name in ("image", "mask", "known", "background")}
         codes, references = self.codes({k: v.to(self.device) for k, v in rows.items()})
-        f_lip = None if self.f_lip is None else self.dropped(self.noisy(self.f_lip[at], generator), generator)
+        f_lip = None if self.f_lip is None else self.with_dropout(self.noisy(self.f_lip[at], generator), generator)
         out = self.model(codes | {"ex": self.noisy(codes["ex"], generator)}, f_lip, truth["K"], truth["cam_to_head"],
                          truth["background"], generator, corner)
         image, image_gt, B = out["image"], truth["image"], len(index) // 2
@@ -231,6 +246,8 @@ def train(cfg: Config, out: Path, state: dict, device: torch.device) -> None:
     reached = {"extractor": "extractor" in state, "sync": "e_audio" in state}
     vgg = None if cfg.vgg == "none" else losses.load_vgg(cfg.vgg, cfg.vgg_layers, cfg.seed).to(device)
     train_set, heldout = prepare(cfg, out, device)
+    if "takes" in state:
+        check_takes(cfg, state["takes"], train_set)
     with replacing(out / "config.json") as temporary:
         temporary.write_text(json.dumps(cfg.to_dict(), indent=1))
     log = Log(out / "log.csv", lambda stage, it: int(it) < state.get("iteration", 0) if stage == "field"
@@ -238,7 +255,7 @@ def train(cfg: Config, out: Path, state: dict, device: torch.device) -> None:
     state |= {"format": FORMAT, "config": cfg.to_dict()}
     extractor, e_audio = early_stages(cfg, train_set, state, out, device, log)
     if "references" not in state:
-        references = reference_codes(extractor, train_set, device, cfg.code_of)
+        references = reference_codes(extractor, train_set, device, cfg.code_per_frame)
         state["references"] = {name: reference.cpu() for name, reference in references.items()}
         state["takes"], state["backgrounds"] = take_records(train_set)
     trainer = FieldTrainer(cfg, train_set, state["references"], e_audio, vgg, device)

@@ -401,6 +401,17 @@ def test_disentangle_reports_every_figure_once(toy_run, quick_judges):
     assert picture.shape == (2 * 2 * 150, 7 * 128, 3), "two people, truth and render, seven columns"
 
 
+def test_data_that_have_changed_since_training_are_refused(toy_run, tmp_path, capfd):
+    """A code belongs to its frame: with other takes each frame would be scored with the code of another."""
+    shutil.copytree(toy_run, tmp_path / "run")
+    state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
+    for change in (lambda takes: takes[:-1], lambda takes: [takes[0] | {"cam_to_head": takes[0]["cam_to_head"][1:]}, *takes[1:]]):
+        torch.save(state | {"takes": change(state["takes"])}, tmp_path / "run" / "checkpoint.pt")
+        for program in (evaluate, disentangle):
+            assert "data have changed" in fail(capfd, program, tmp_path / "run")
+        assert "data have changed" in fail(capfd, train, "--resume", "--out", tmp_path / "run", "--iters", "9")
+
+
 def test_disentangle_needs_known_factors(run_folder, capfd):
     assert "stand-in heads only" in fail(capfd, disentangle, run_folder)
 
@@ -422,6 +433,7 @@ def test_table2_trains_scores_and_goes_on(tmp_path, quick_judges, monkeypatch):
     text = (tmp_path / "t2" / "table2.md").read_text()
     assert f"{float(rows[1]['PSNR (dB)']):.3f}" in text and text.index("30.16") > text.index("compare with nothing")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("checkpoint.pt")}
+    (runs["no_dis"] / "scores.json").unlink()  # stopped before this row was scored
     monkeypatch.setattr(train, "train", lambda *args: pytest.fail("trained again"))
     succeed(evaluate, *args)
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("checkpoint.pt")}
@@ -440,29 +452,40 @@ def test_choices_trains_and_scores_every_row(tmp_path, quick_judges, monkeypatch
     monkeypatch.setattr(toyset, "write_toyset", functools.partial(toyset.write_toyset, subjects=2, sentences=3, seconds=1.2))
     monkeypatch.setattr(toyset, "SENTENCES", 3)
     monkeypatch.setattr(evaluate, "PRESETS", {"small": dataclasses.replace(SMALL, size=32)})
-    other = {name: value for key in ("mouth_seen", "frame_random") for name, value in
-             (choices.SINGLE | choices.SEPARATION)[key].change.items()}
+    other = choices.SINGLE["mouth_seen"].change | choices.SEPARATION["frame_random"].change
     monkeypatch.setattr(choices, "SINGLE", {"full": choices.SINGLE["full"]})
-    monkeypatch.setattr(choices, "SEPARATION", {"other": table2.Model("mouth seen, codes of frames from chance", other)})
+    monkeypatch.setattr(choices, "SEPARATION", {"other": table2.Variant("mouth seen, codes of frames from chance", other)})
+    crops, measure = [], disentangle.measure
+    monkeypatch.setattr(disentangle, "measure", lambda bench, *rest: crops.append(bench.heldout.heads) or measure(bench, *rest))
     succeed(evaluate, "--choices", "--iters", "2", "--out", tmp_path, "--device", "cpu")
+    assert [bool((heads[:, -1] == 128).all()) for heads in crops] == [True, False], "each extractor sees what it learnt on"
     first, second = (torch.load(tmp_path / "seed0" / key / "checkpoint.pt", weights_only=True) for key in ("full", "other"))
     same = lambda part: all(torch.equal(first[part][k], second[part][k]) for k in first[part])
     assert same("e_audio") and not same("extractor"), "only the extractor has seen other crops"
     frames = sum(len(take["cam_to_head"]) for take in first["takes"])
-    assert len(second["codes"]["tables.id.weight"]) == frames > len(first["codes"]["tables.id.weight"]) == 2
+    codes = second["codes"]
+    assert len(codes["tables.id.weight"]) == frames > len(first["codes"]["tables.id.weight"]) == 2
+    assert not torch.allclose(codes["tables.id.weight"], codes["ref_id"], atol=0.3), "they started at random"
+    used = animate.load_run(tmp_path / "seed0" / "other").codes.tables["id"].weight
+    middle = [[t["first"] + len(t["cam_to_head"]) // 2 for t in second["takes"] if t["codes"]["id"] == i][0] for i in (0, 1)]
+    assert torch.equal(used, codes["tables.id.weight"][middle]), "one frame stands for a person"
     rows = list(csv.DictReader((tmp_path / "choices.csv").open()))
     assert [row["model"] for row in rows] == ["as it is", "mouth seen, codes of frames from chance"]
     assert rows[0]["PSNR (dB)"] != rows[1]["PSNR (dB)"], "two rows are the same model"
+    table = [line for line in (tmp_path / "choices.md").read_text().splitlines() if line.startswith("|")]
+    assert len(table) == 4 and len({line.count("|") for line in table}) == 1
 
 
 def test_a_row_takes_over_what_its_change_leaves_alone():
     first = {"config": SMALL.to_dict(), "extractor": 1, "references": 2, "takes": 3, "backgrounds": 4, "e_audio": 5, "d_audio": 6}
     keys = lambda **change: set(table2.shared(first, dataclasses.replace(SMALL, **change)))
     everything = set(first) - {"config"}
-    assert keys() == keys(lambda_dis=0.0) == keys(code_start="random") == keys(lip_dropout=0.2) == everything
+    assert keys() == keys(lambda_dis=0.0) == keys(random_codes=True) == keys(lip_dropout=0.2) == everything
     assert keys(sync=False) == everything - {"e_audio", "d_audio"}
     assert keys(d_ex=8) == keys(blank_mouth=False) == {"e_audio", "d_audio"}
-    assert keys(code_of="frame") == {"extractor", "e_audio", "d_audio"}
+    assert keys(code_per_frame=True) == {"extractor", "e_audio", "d_audio"}
+    assert keys(d_lip=8) == everything - {"e_audio", "d_audio"}
+    assert keys(tau=0.1) == keys(crop=32) == set(), "what both networks read"
     assert table2.shared({}, SMALL) == {}
 
 

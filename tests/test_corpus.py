@@ -84,7 +84,7 @@ def test_index_keeps_rows_times_and_labels():
     assert c.names["al"].tolist() == [5, 6] and c.names["ill"].tolist() == [7]
     rows = c.code_rows(np.array([1, 4]))
     assert {name: row.tolist() for name, row in rows.items()} == {"id": [0, 1], "al": [0, 1], "ill": [0, 0], "ex": [1, 4]}
-    assert all(row.tolist() == [1, 4] for row in c.code_rows(np.array([1, 4]), "frame").values()), "each frame its own codes"
+    assert all(row.tolist() == [1, 4] for row in c.code_rows(np.array([1, 4]), per_frame=True).values()), "each frame its own codes"
     assert c.pair_starts.tolist() == [2, 3]
 
 

@@ -402,7 +402,7 @@ def test_codes_start_at_the_references_and_leave_them_alone(references):
 
 
 def test_codes_start_from_chance_where_it_is_asked_for(references):
-    codes = LatentCodes(references, "random")
+    codes = LatentCodes(references, random=True)
     index = {name: torch.arange(COUNTS[name]) for name in CODES}
     c, ref = codes(index)
     for name in CODES:
@@ -410,17 +410,14 @@ def test_codes_start_from_chance_where_it_is_asked_for(references):
         assert torch.allclose(c[name].norm(dim=-1), torch.ones(COUNTS[name]))
 
 
-def test_codes_of_frames_become_one_a_label():
-    """By hand: two frames of label 0 at right angles, of lengths 3 and 1; one frame of label 1. C_ex stays a frame's own."""
-    frames = {name: torch.eye(3) for name in CODES}
-    codes = LatentCodes(frames)
-    codes.tables["id"].weight.data = torch.tensor([[3.0, 0, 0], [0, 0, 2.0], [0, 1.0, 0]])
-    label = {"id": torch.tensor([0, 1, 0]), "al": torch.tensor([0, 0, 0]), "ill": torch.tensor([1, 0, 2])}
-    one = codes.by_label(label)
-    mean = torch.tensor([3.0, 1.0, 0]) / 10**0.5 * 2  # direction of the mean, mean of the lengths
-    assert torch.allclose(one.tables["id"].weight, torch.stack([mean, torch.tensor([0, 0, 2.0])]))
-    assert torch.allclose(one.ref_al, torch.full((1, 3), 3**-0.5)) and torch.equal(one.tables["ex"].weight, torch.eye(3))
-    assert torch.allclose(one.tables["ill"].weight, torch.eye(3)[[1, 0, 2]])
+def test_codes_of_frames_that_stand_for_labels():
+    codes = LatentCodes({name: torch.arange(12.0).view(4, 3) for name in CODES})
+    for table in codes.tables.values():
+        table.weight.data += 100
+    one = codes.of_frames({"id": torch.tensor([3, 0]), "al": torch.tensor([1]), "ill": torch.tensor([2, 2, 1])})
+    for name, rows in {"id": [3, 0], "al": [1], "ill": [2, 2, 1], "ex": [0, 1, 2, 3]}.items():
+        assert one.tables[name].weight[:, 0].tolist() == [100 + 3 * row for row in rows]
+        assert getattr(one, f"ref_{name}")[:, 0].tolist() == [3 * row for row in rows]
 
 
 @pytest.mark.eq6

@@ -79,10 +79,10 @@ def test_dropout_of_f_lip_leaves_whole_frames_without_it_and_none_draws_nothing(
     trainer = train.FieldTrainer.__new__(train.FieldTrainer)
     trainer.cfg = replace(SMALL, lip_dropout=0.25)
     f_lip, generator = torch.ones(4000, 32), torch.Generator().manual_seed(0)
-    kept = trainer.dropped(f_lip, generator)
+    kept = trainer.with_dropout(f_lip, generator)
     assert set(kept.mean(1).tolist()) == {0.0, 1.0} and kept.mean().item() == pytest.approx(0.75, abs=0.03)
     trainer.cfg, before = SMALL, generator.get_state()
-    assert trainer.dropped(f_lip, generator) is f_lip and torch.equal(generator.get_state(), before)
+    assert trainer.with_dropout(f_lip, generator) is f_lip and torch.equal(generator.get_state(), before)
 
 
 def test_a_clip_trains_with_noise_on_its_codes_and_a_set_without(tmp_path):
