@@ -16,18 +16,22 @@ import torch
 from config import Config
 from table2 import Variant, ablation
 
+# A C_ex is drawn about ten times in a run of `small`. Where codes should be able to leave their start, their rate is ten
+# times the usual.
+FREE = {"lr_codes": 0.05}
 SINGLE = {
     "full": Variant("as it is"),
     "lip_dropout": Variant("F_lip left out of one frame in five", {"lip_dropout": 0.2}),
     "no_exchange": Variant("C_ex always the frame's own", {"ex_swap": 0.0}),
     "mouth_seen": Variant("the extractor sees the mouth", {"blank_mouth": False}),
     "mouth_seen_no_exchange": Variant("both of these", {"blank_mouth": False, "ex_swap": 0.0}),
+    "free": Variant("codes free to move, no L_dis", FREE | {"lambda_dis": 0.0}),
+    "free_both": Variant("codes free to move, and both of these",
+                         FREE | {"lambda_dis": 0.0, "blank_mouth": False, "ex_swap": 0.0}),
     "codes_8": Variant("codes of 8 values", {"d_id": 8, "d_ex": 8, "d_al": 8, "d_ill": 8}),
     "codes_48": Variant("codes of 48 values", {"d_id": 48, "d_ex": 48, "d_al": 48, "d_ill": 48}),
 }
-# A frame's codes are drawn about ten times in a run of `small`: so that they can leave their start at all, their rate is
-# ten times the usual.
-FRAME = {"code_per_frame": True, "lr_codes": 0.05}
+FRAME = FREE | {"code_per_frame": True}
 SEPARATION = {
     "no_dis": Variant("a code a label, without L_dis", {"lambda_dis": 0.0}),
     "random_no_dis": Variant("a code a label, random start, without L_dis", {"random_codes": True, "lambda_dis": 0.0}),
@@ -40,8 +44,8 @@ SEPARATION = {
 SHOWN = ("PSNR (dB)", "LMD (px)", "mouth r", "audio swap r_B", "audio swap r_A, B removed", "trained PSNR (dB)",
          "recombined PSNR (dB)", "recombination drop (dB)", "worst leak")
 NOTE = """Audio swap r_A, B removed: what the mouth shares with sentence A, whose codes and pose it has, beyond what A
-shares with B, whose sound it has. Trained: frames of training, with their own C_ex. C_ex is a frame's own in every row; where the other
-codes are, too, those of one frame stand for a person, an albedo or a light.
+shares with B, whose sound it has. Trained: frames of training, with their own C_ex. C_ex is a frame's own in every row;
+where the other codes are, too, those of one frame stand for a person, an albedo or a light.
 """
 
 

@@ -418,8 +418,8 @@ def test_disentangle_needs_known_factors(run_folder, capfd):
 
 def test_table2_trains_scores_and_goes_on(tmp_path, quick_judges, monkeypatch):
     """Three rows of one seed; stopped and called again it trains nothing twice."""
-    monkeypatch.setattr(toyset, "write_toyset", functools.partial(toyset.write_toyset, subjects=2, sentences=4, seconds=1.2))
-    monkeypatch.setattr(toyset, "SENTENCES", 4)
+    monkeypatch.setattr(toyset, "write_toyset", functools.partial(toyset.write_toyset, subjects=2, sentences=3, seconds=1.2))
+    monkeypatch.setattr(toyset, "SENTENCES", 3)
     monkeypatch.setattr(evaluate, "PRESETS", {"small": dataclasses.replace(SMALL, size=32)})
     args = ("--table2", "--seeds", "5", "--iters", "2", "--out", tmp_path / "t2", "--device", "cpu")
     succeed(evaluate, *args)
@@ -431,7 +431,7 @@ def test_table2_trains_scores_and_goes_on(tmp_path, quick_judges, monkeypatch):
     rows = list(csv.DictReader((tmp_path / "t2" / "table2.csv").open()))
     assert [row["model"] for row in rows] == [model.name for model in table2.MODELS.values()]
     text = (tmp_path / "t2" / "table2.md").read_text()
-    assert f"{float(rows[1]['PSNR (dB)']):.3f}" in text and text.index("30.16") > text.index("compare with nothing")
+    assert f"{float(rows[1]['PSNR (dB)']):.3f}" in text and text.index("30.16") > text.index("rank these rows")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("checkpoint.pt")}
     (runs["no_dis"] / "scores.json").unlink()  # stopped before this row was scored
     monkeypatch.setattr(train, "train", lambda *args: pytest.fail("trained again"))
