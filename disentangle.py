@@ -34,7 +34,7 @@ from dhnerf import CODES
 from evaluate import render_heldout
 from scores import trained_landmarker
 from factors import FactorReader, World, head_poses
-from media import replacing, run_cli, write_image
+from media import InputError, replacing, run_cli, write_image
 
 FRAMES = 6  # poses over which a change is averaged; frames a recombination
 PAIRS = 2  # changes of one code a person
@@ -300,7 +300,11 @@ def open_bench(run: Run, work: Path) -> tuple[Bench, list[dict]]:
     train, heldout = prepare_again(run, work)
     folder = Path(run.cfg.data) if run.cfg.data else work / "prepared" / "heads"
     world = factors.open_world(folder, train.takes + heldout.takes, run.cfg.size)
-    return Bench(run, train, heldout, world), json.loads((folder / "recombinations.json").read_text())
+    unseen = json.loads((folder / "recombinations.json").read_text())
+    if not unseen:
+        raise InputError(f"{folder}/recombinations.json: empty, so no combination of person, albedo and light is left to be "
+                         "tried; train on a set of more people or more sentences")
+    return Bench(run, train, heldout, world), unseen
 
 
 def disentangle(folder: Path, device: torch.device) -> str:

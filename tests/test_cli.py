@@ -412,14 +412,24 @@ def test_data_that_have_changed_since_training_are_refused(toy_run, tmp_path, ca
         assert "data have changed" in fail(capfd, train, "--resume", "--out", tmp_path / "run", "--iters", "9")
 
 
+def test_disentangle_needs_combinations_that_were_left_out(toy_run, capfd):
+    path = toy_run.parent / "heads" / "recombinations.json"
+    kept = path.read_text()
+    path.write_text("[]")
+    try:
+        assert "no combination of person, albedo and light is left" in fail(capfd, disentangle, toy_run)
+    finally:
+        path.write_text(kept)
+
+
 def test_disentangle_needs_known_factors(run_folder, capfd):
     assert "stand-in heads only" in fail(capfd, disentangle, run_folder)
 
 
 def test_table2_trains_scores_and_goes_on(tmp_path, quick_judges, monkeypatch):
     """Three rows of one seed; stopped and called again it trains nothing twice."""
-    monkeypatch.setattr(toyset, "write_toyset", functools.partial(toyset.write_toyset, subjects=2, sentences=3, seconds=1.2))
-    monkeypatch.setattr(toyset, "SENTENCES", 3)
+    monkeypatch.setattr(toyset, "write_toyset", functools.partial(toyset.write_toyset, subjects=2, sentences=4, seconds=1.2))
+    monkeypatch.setattr(toyset, "SENTENCES", 4)
     monkeypatch.setattr(evaluate, "PRESETS", {"small": dataclasses.replace(SMALL, size=32)})
     args = ("--table2", "--seeds", "5", "--iters", "2", "--out", tmp_path / "t2", "--device", "cpu")
     succeed(evaluate, *args)
