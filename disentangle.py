@@ -285,7 +285,8 @@ def markdown(figures: dict, note: str) -> str:
     for kind, title in (("leakage", "renders"), ("leakage_truth", "true pictures (what the reader itself confuses)")):
         lines += [f"| {title}: moved | " + " | ".join(MOVED) + " |", "|---" * (len(MOVED) + 1) + "|"]
         lines += [f"| {name} | " + " | ".join(f"{v:.2f}" for v in row) + " |" for name, row in zip(MOVED, figures[kind])]
-        lines += ["", f"Worst off-diagonal entry: {worst_leak(figures[kind]):.0%} of its row's diagonal.", ""]
+        lines += ["", f"Worst off-diagonal entry of the four codes' rows: {worst_leak(figures[kind]):.0%} of its row's diagonal.",
+                  ""]
     lines += ["Rows: the input that moves between two values, the others fixed. Columns: how far each true factor moves, in "
               "units of its own true change.", "", "## Audio swap", "",
               "Codes and pose of sentence A, sound of sentence B. Mouth opening of the render correlates with B's truth "
