@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import losses
 from media import SAMPLE_RATE, InputError
 
 HUBERT = "facebook/hubert-base-ls960"  # what `--audio-features hubert` means
@@ -193,3 +194,14 @@ def draw_negatives(take: np.ndarray, time: np.ndarray, anchors: np.ndarray, n: i
                              "use a longer clip or --no-sync")
         out[row] = rng.choice(good, n, replace=len(good) < n)
     return out
+
+
+def lips_loss(e_lip: LipEncoder, e_audio: AudioEncoder, mouths: Float[Tensor, "B 3 s s"],
+              f_a: Float[np.ndarray, "T w d"], anchors: np.ndarray, negatives: np.ndarray, tau: float) -> Tensor:
+    """Eq. 8: anchor F_lip of a mouth, positive F_al of the same moment, N negatives F_al of other times.
+
+    mouths: crops of the frames `anchors` (B,); negatives (B, N) frames, see draw_negatives; f_a: F_A of all T frames.
+    """
+    B = len(anchors)
+    f_al = e_audio(torch.from_numpy(f_a[np.concatenate([anchors, negatives.ravel()])]).to(mouths.device))
+    return losses.info_nce(e_lip(mouths), f_al[:B], f_al[B:].view(*negatives.shape, -1), tau)

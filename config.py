@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
 
+LOG_EVERY = 10  # iterations between two lines of log.csv
+
 
 @dataclass(frozen=True)
 class Config:

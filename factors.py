@@ -21,6 +21,7 @@ from tqdm import trange
 
 import mesh
 import toyset
+import tracking
 import vocaset
 from landmarker import blurred, cut, mouth_square, whole_square
 from media import InputError
@@ -137,7 +138,7 @@ def views(frames: UInt8[np.ndarray, "T H W 3"], poses: Float[np.ndarray, "T 4 4"
 
     The squares follow the mean head at the known pose head_to_world (T, 4, 4), whoever is in the picture.
     """
-    mean, size = toyset.landmark_model().mean, frames.shape[1]
+    mean, size = tracking.generic_model().mean, frames.shape[1]
     K, distance = mesh.default_camera(size)
     cameras = mesh.camera_of_motion(poses, distance)
     images = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255

@@ -14,21 +14,13 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 import losses
-from audio import AudioEncoder, LipEncoder, draw_negatives
-from config import Config
+from audio import AudioEncoder, LipEncoder, draw_negatives, lips_loss
+from config import LOG_EVERY, Config
 from corpus import Corpus
 from dhnerf import CODES, LatentExtractor
+from seeds import generators
 
-STAGES = {"extractor": 1, "sync": 2, "field": 3}
-LOG_EVERY = 10
 EXTRACTOR_FRAMES, EXTRACTOR_ANCHORS, SYNC_ANCHORS = 96, 32, 32  # of a step
-
-
-def generators(cfg: Config, stage: str, iteration: int) -> tuple[np.random.Generator, torch.Generator]:
-    """NumPy's and torch's source of chance for one iteration (-1: initial weights); sets the global torch state too."""
-    seed = int(np.random.SeedSequence([cfg.seed, STAGES[stage], iteration + 1]).generate_state(1)[0])
-    torch.manual_seed(seed)
-    return np.random.default_rng(seed), torch.Generator().manual_seed(seed)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -37,14 +29,14 @@ def generators(cfg: Config, stage: str, iteration: int) -> tuple[np.random.Gener
 
 def train_extractor(cfg: Config, train: Corpus, device: torch.device, log: "Log") -> LatentExtractor:
     """Eq. 8 with codes in place of lip features, once for each factor that varies in the data."""
-    generators(cfg, "extractor", -1)
+    generators(cfg.seed, "extractor", -1)
     extractor = LatentExtractor(cfg).to(device)
     optimiser = torch.optim.Adam(extractor.parameters(), lr=1e-3)
     factors, draws = train.contrasted(), train.draws(cfg.rare)
     low, chance, _ = losses.info_nce_range(cfg.n_negatives, cfg.tau)
     bar = tqdm(range(cfg.extractor_iters), f"extractor (best {low:.2f}, chance {chance:.2f})")
     for it in bar:
-        rng, _ = generators(cfg, "extractor", it)
+        rng, _ = generators(cfg.seed, "extractor", it)
         terms = extractor_loss(cfg, extractor, train, factors, draws, rng, device)
         loss = sum(terms.values()) / len(terms)
         optimiser.zero_grad()
@@ -96,28 +88,20 @@ def reference_codes(extractor: LatentExtractor, train: Corpus, device: torch.dev
 # The lip sync module (Sec. 3.4)
 
 
-def lips_loss(cfg: Config, e_lip: LipEncoder, e_audio: AudioEncoder, corpus: Corpus, anchor: np.ndarray, mouths: Tensor,
-              rng: np.random.Generator) -> Tensor:
-    """Eq. 8 for frames `anchor` (B,) and crops of their mouths (B, 3, s, s); the negatives are drawn from the corpus."""
-    B = len(anchor)
-    negative = draw_negatives(corpus.take, corpus.time, anchor, cfg.n_negatives, rng, person=corpus.label["id"])
-    f_a = torch.from_numpy(corpus.f_a[np.concatenate([anchor, negative.ravel()])]).to(mouths.device)
-    f_al = e_audio(f_a)
-    return losses.info_nce(e_lip(mouths), f_al[:B], f_al[B:].view(B, cfg.n_negatives, -1), cfg.tau)
-
-
 def train_sync(cfg: Config, train: Corpus, device: torch.device, log: "Log") -> AudioEncoder:
     """Eq. 8: anchor F_lip of the mouth, positive F_al of the same moment, N negatives F_al of other times."""
-    generators(cfg, "sync", -1)
+    generators(cfg.seed, "sync", -1)
     e_audio = AudioEncoder(train.f_a.shape[-1], cfg.audio_window, cfg.d_lip).to(device)
     e_lip = LipEncoder(cfg.crop, cfg.d_lip).to(device)
     optimiser = torch.optim.AdamW([*e_audio.parameters(), *e_lip.parameters()], lr=1e-3, weight_decay=1e-2)
     low, chance, _ = losses.info_nce_range(cfg.n_negatives, cfg.tau)
     bar = tqdm(range(cfg.sync_iters), f"sync module (best {low:.2f}, chance {chance:.2f})")
     for it in bar:
-        rng, _ = generators(cfg, "sync", it)
+        rng, _ = generators(cfg.seed, "sync", it)
         anchor = rng.integers(len(train), size=SYNC_ANCHORS)
-        loss = lips_loss(cfg, e_lip, e_audio, train, anchor, train.mouth_crops(anchor).to(device), rng)
+        mouths = train.mouth_crops(anchor).to(device)
+        negative = draw_negatives(train.take, train.time, anchor, cfg.n_negatives, rng, person=train.label["id"])
+        loss = lips_loss(e_lip, e_audio, mouths, train.f_a, anchor, negative, cfg.tau)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

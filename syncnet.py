@@ -19,14 +19,14 @@ from scipy.ndimage import median_filter
 from torch import Tensor, nn
 from tqdm import trange
 
-from audio import AudioEncoder, LipEncoder
+from audio import AudioEncoder, LipEncoder, draw_negatives, lips_loss
 from config import Config
 from corpus import Corpus
 from landmarker import BLUR, degrade
 from measures import offset_distances
 from media import SAMPLE_RATE, InputError
-from pretrain import SYNC_ANCHORS, lips_loss
 
+ANCHORS = 32  # of a training step of the expert
 WEIGHTS = "http://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model"
 FPS, SIDE, WINDOW = 25, 224, 5  # what SyncNet takes: frames a second, pixels, frames
 MFCC_WINDOW = 4 * WINDOW  # MFCC come at 100 Hz, four a frame
@@ -198,9 +198,10 @@ def train_expert(corpus: Corpus, cfg: Config, iters: int, seed: int, device: tor
         e_audio = AudioEncoder(corpus.f_a.shape[-1], cfg.audio_window, cfg.d_lip).to(device)
         optimiser = torch.optim.AdamW([*e_lip.parameters(), *e_audio.parameters()], lr=1e-3, weight_decay=1e-2)
         for _ in trange(iters, desc="sync expert", leave=False):
-            anchor = rng.integers(len(corpus), size=SYNC_ANCHORS)
+            anchor = rng.integers(len(corpus), size=ANCHORS)
             mouths = degrade(corpus.mouth_crops(anchor).to(device), BLUR * cfg.crop, noise)
-            loss = lips_loss(cfg, e_lip, e_audio, corpus, anchor, mouths, rng)
+            negative = draw_negatives(corpus.take, corpus.time, anchor, cfg.n_negatives, rng, person=corpus.label["id"])
+            loss = lips_loss(e_lip, e_audio, mouths, corpus.f_a, anchor, negative, cfg.tau)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

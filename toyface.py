@@ -4,7 +4,7 @@ A head is a mean shape plus displacement fields: of identity (SHAPE), linear, an
 squares for jaw and lids. Vertex colours (toypaint.py) are drawn apart from both, so C_id, C_ex and C_al of Eq. 1 are
 independent by construction. All heads share one topology.
 
-In: identity (I,), expression (T, E). Out: vertices (T, V, 3), faces (F, 3), landmark_model().
+In: identity (I,), expression (T, E). Out: vertices (T, V, 3), faces (F, 3), landmark_samples().
 Read next: toypaint.py (their colours), toyspeech.py (what moves them).
 """
 
@@ -196,19 +196,13 @@ def head_vertices(identity: Float[np.ndarray, "I"], expression: Float[np.ndarray
     return moved.reshape(-1, *neutral.shape) + neutral.astype(np.float32)
 
 
-# ---- the generic landmark face -----------------------------------------------------------------------------
+# ---- samples for a generic landmark face -----------------------------------------------------------------------------
 
-@functools.lru_cache(maxsize=1)
-def landmark_model():
-    """tracking.LandmarkModel of people in general (Sec. 3.2): mean (68, 3), id_basis (12, 68, 3), exp_basis
-    (8, 68, 3).
+def landmark_samples() -> tuple[Float[np.ndarray, "S 68 3"], Float[np.ndarray, "N 68 3"]]:
+    """Landmarks of 400 random heads at rest, and what 400 random expressions add to those of the mean head.
 
-    Head frame, dm. PCA of 400 random stand-in heads at rest, and of 400 random expressions of the mean one; a
-    unit coefficient is one standard deviation. tracking.py fits it to clips of real people and refines the
-    shape.
+    Head frame, dm. tracking.generic_model makes a morphable face of people in general of them (Sec. 3.2).
     """
-    from tracking import LandmarkModel, pca_model  # here: tracking.py stands without this file
-
     rng, marks, n = np.random.default_rng(68), landmark_indices(), len(EXPRESSION)
     people = np.tensordot(np.stack([random_identity(rng) for _ in range(400)]), model().shape[:, marks], 1)
     people = people + model().mean[marks]  # (400, 68, 3)
@@ -217,5 +211,4 @@ def landmark_model():
     random = rng.uniform(size=(400, n)) * (rng.uniform(size=(400, n)) < 0.5)  # half of the muscles at a time
     random[:, EXPRESSION.index("width")] *= rng.choice([-1, 1], 400)
     offsets = np.tensordot(np.concatenate([random, random**2], axis=1), moves, 1)
-    fitted = pca_model(people, offsets, n)
-    return LandmarkModel(fitted.mean, fitted.id_basis[:12], fitted.exp_basis)
+    return people, offsets

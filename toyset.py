@@ -15,13 +15,13 @@ from jaxtyping import Float, UInt8
 
 import mesh
 from media import replacing
-from toyface import EXPRESSION, head_vertices, landmark_model, model, neutral_head, random_identity
+from toyface import EXPRESSION, head_vertices, model, neutral_head, random_identity
 from toyhair import STYLES
 from toyhead import landmark_indices
 from toypaint import PALETTES, albedo, gloss
 from toyspeech import FPS, SAMPLE_RATE, mouth_motion, phoneme_times, random_sentence, speak, upper_face_motion
 
-__all__ = ["landmark_model", "head_vertices", "render_truth", "write_toyset", "design", "recording", "albedo", "gloss",
+__all__ = ["head_vertices", "render_truth", "write_toyset", "design", "recording", "albedo", "gloss",
            "EXPRESSION", "phoneme_times", "mouth_motion"]
 STYLE_COUNT = len(STYLES)  # one of them is short hair, see toyhair.random_style
 SENTENCES = 16  # a subject; the last is held out, the others show 15 of the subject's 16 pairs of albedo and light

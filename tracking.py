@@ -17,6 +17,7 @@ Commands: `python tracking.py clip.mp4` (overlay video, report); with --detect: 
 Read next: data.py (turns a clip into a Take), then dhnerf.py (uses P_cam and F_exp).
 """
 import argparse
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from scipy.special import erfc
 
 from landmarks import detect, load_landmarks
 from media import VideoInfo, read_audio, read_frames, run_cli, video_info, write_video
+from toyface import EXPRESSION, landmark_samples
 
 EYE_DISTANCE = 0.9     # dm between landmarks 36 and 45 of the neutral face: the scale, which no image shows
 # Focal length / image width, fixed: a face is so flat that the error of fit hardly depends on it (on a real
@@ -84,6 +86,17 @@ def pca_model(templates68: Float[np.ndarray, "S 68 3"], offsets68: Float[np.ndar
     mean = templates68.mean(0).astype(np.float64)
     id_basis = principal_directions(templates68 - mean, len(templates68) - 1)
     return LandmarkModel(mean, id_basis, principal_directions(offsets68.astype(np.float64), n_exp))
+
+
+@functools.lru_cache(maxsize=1)
+def generic_model() -> LandmarkModel:
+    """The face of people in general that is fitted to a clip: 12 directions of identity, one for each expression.
+
+    PCA of landmarks that the stand-in heads give, at rest and in random expressions; the clip refines its shape.
+    """
+    people, offsets = landmark_samples()
+    fitted = pca_model(people, offsets, len(EXPRESSION))
+    return LandmarkModel(fitted.mean, fitted.id_basis[:12], fitted.exp_basis)
 
 
 def expression_coefficients(exp_basis: Float[np.ndarray, "E 68 3"],
@@ -281,9 +294,7 @@ def track(landmarks: Float[np.ndarray, "T 68 2"], image_size: tuple[int, int], f
     landmarks: px, pixel centres at +0.5; a frame with a NaN has no face. image_size: (W, H) px. model: that
     of the stand-in heads by default. Raises ValueError when no frame has landmarks. About 2 ms a frame.
     """
-    if model is None:
-        from toyface import landmark_model                        # here, because toyface imports this module
-        model = landmark_model()
+    model = generic_model() if model is None else model
     width, height = image_size
     focal = FOCAL_IN_WIDTHS * width
     K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])

@@ -29,12 +29,13 @@ import losses
 import report
 from animate import FORMAT, Run, load_run, pick_device, read_checkpoint
 from audio import AudioEncoder, feature_extractor
-from config import PRESETS, Config
+from config import LOG_EVERY, PRESETS, Config
 from corpus import Corpus
 from dhnerf import DHNeRF, LatentCodes, LatentExtractor
 from media import InputError, replacing, run_cli
-from pretrain import LOG_EVERY, generators, reference_codes, train_extractor, train_sync
+from pretrain import reference_codes, train_extractor, train_sync
 from render import patches
+from seeds import generators
 
 CLIP_NOISE = 0.9  # code_noise of a clip: its few seconds hold few pairs of C_ex and F_lip, and new speech brings others
 COLUMNS = ("stage", "iteration", "loss", "L_rec", "L_per", "L_pho", "L_dis", "L_v", "L_opacity", "psnr")
@@ -89,7 +90,7 @@ class FieldTrainer:
 
     def __init__(self, cfg: Config, train: Corpus, references: dict[str, Tensor], e_audio: AudioEncoder | None,
                  vgg: losses.VGG16 | None, device: torch.device):
-        generators(cfg, "field", -1)
+        generators(cfg.seed, "field", -1)
         self.cfg, self.train, self.vgg, self.device = cfg, train, vgg, device
         self.model, self.codes = DHNeRF(cfg).to(device), LatentCodes(references, cfg.random_codes).to(device)
         self.lookalikes, self.draws = train.lookalikes(seed=cfg.seed), train.draws(cfg.rare)
@@ -109,7 +110,7 @@ class FieldTrainer:
     def step(self, iteration: int) -> dict[str, Tensor]:
         """One iteration: frames (B,), the loss of Eq. 2, one step of both optimisers."""
         cfg = self.cfg
-        rng, generator = generators(cfg, "field", iteration)
+        rng, generator = generators(cfg.seed, "field", iteration)
         before = rng.choice(self.train.pair_starts, cfg.pairs, p=self.pair_draws)
         consecutive = rng.random() < cfg.pair_share
         after = before + 1 if consecutive else rng.choice(len(self.train), cfg.pairs, p=self.draws)

@@ -14,6 +14,7 @@ import factors
 import landmarker
 import measures
 import toyset
+import tracking
 import train
 from animate import Run
 from config import SMALL
@@ -174,7 +175,7 @@ def test_the_eye_and_mouth_views_follow_the_head(bench):
     """A white square painted at the projected mouth is in the middle of the third view, at every pose."""
     poses = factors.head_poses(bench.train.takes[0], 64)[[0, 8, 16]]
     K, distance = factors.mesh.default_camera(64)
-    mouth = toyset.landmark_model().mean[48:68].mean(0)
+    mouth = tracking.generic_model().mean[48:68].mean(0)
     frames = np.zeros((3, 64, 64, 3), np.uint8)
     for frame, pose in zip(frames, poses):
         camera = np.diag([1.0, -1, -1, 1])  # camera to world: in front, looking back

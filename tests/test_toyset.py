@@ -13,6 +13,7 @@ import toyhead
 import toypaint
 import toyset
 import toyspeech
+import tracking
 import vocaset
 
 UPPER, LOWER = [61, 62, 63], [67, 66, 65]  # inner lip landmarks above each other
@@ -525,19 +526,19 @@ def test_speech_is_silent_at_both_ends():
 
 
 def test_landmark_model_has_the_units_that_it_promises():
-    generic = toyface.landmark_model()
+    generic = tracking.generic_model()
     assert generic.mean.shape == (68, 3) and generic.id_basis.shape[1:] == generic.exp_basis.shape[1:] == (
         68,
         3,
     )
     assert np.allclose(generic.mean[MIRROR] * [-1, 1, 1], generic.mean, atol=1e-6)
     assert np.allclose(generic.mean[0] + generic.mean[16], 0, atol=1e-9)
-    assert toyface.landmark_model() is generic  # cached
+    assert tracking.generic_model() is generic  # cached
 
 
 def test_landmark_model_spans_new_people_and_expressions():
     """Heads that it was not made from are reached with ordinary coefficients (unit = one deviation)."""
-    generic = toyface.landmark_model()
+    generic = tracking.generic_model()
     basis = generic.id_basis.reshape(len(generic.id_basis), -1).T
     for seed in range(1000, 1010):
         face = toyface.neutral_head(toyface.random_identity(np.random.default_rng(seed)))[
