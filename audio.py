@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import losses
-from media import SAMPLE_RATE, InputError
+from tools.errors import InputError
+from tools.media import SAMPLE_RATE
 
 HUBERT = "facebook/hubert-base-ls960"  # what `--audio-features hubert` means
 FRAME, HOP_MEL, HOP_HUBERT = 400, 160, 320  # samples: a feature vector sees 25 ms; hops of 10 and 20 ms

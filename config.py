@@ -100,3 +100,9 @@ SMALL = replace(
     lambda_v=0.02, pairs=9, patch=10, rare=0.5, pair_share=0.25, lr=4e-3, lr_codes=5e-3, lr_hold=0.5, lr_final=0.05,
     beta2=0.99, iters=2800, extractor_iters=600, sync_iters=750, save_every=250)
 PRESETS = {"paper": PAPER, "small": SMALL}
+
+
+def shortened(cfg: Config) -> Config:
+    """A short trial is short in every stage, and leaves a checkpoint on the way."""
+    return replace(cfg, extractor_iters=min(cfg.extractor_iters, cfg.iters), sync_iters=min(cfg.sync_iters, cfg.iters),
+                   save_every=min(cfg.save_every, max(LOG_EVERY, cfg.iters // 4)))

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from media import InputError
+from tools.errors import InputError
 
 VGG_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"  # the weights of Simonyan & Zisserman
 

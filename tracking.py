@@ -28,9 +28,10 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.transform import Rotation
 from scipy.special import erfc
 
-from landmarks import detect, load_landmarks
-from media import VideoInfo, read_audio, read_frames, run_cli, video_info, write_video
-from toyface import EXPRESSION, landmark_samples
+from synthetic.shape import EXPRESSION, landmark_samples
+from tools.errors import run_cli
+from tools.landmarks import detect, load_landmarks
+from tools.media import VideoInfo, read_audio, read_frames, video_info, write_video
 
 EYE_DISTANCE = 0.9     # dm between landmarks 36 and 45 of the neutral face: the scale, which no image shows
 # Focal length / image width, fixed: a face is so flat that the error of fit hardly depends on it (on a real

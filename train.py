@@ -22,67 +22,118 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from tqdm import tqdm
 
-import data
 import losses
-import report
-from animate import FORMAT, Run, load_run, pick_device, read_checkpoint
-from audio import AudioEncoder, feature_extractor
-from config import LOG_EVERY, PRESETS, Config
-from corpus import Corpus
-from dhnerf import DHNeRF, LatentCodes, LatentExtractor
-from media import InputError, replacing, run_cli
-from pretrain import reference_codes, train_extractor, train_sync
+from audio import AudioEncoder, LipEncoder, draw_negatives, lips_loss
+from config import LOG_EVERY, PRESETS, Config, shortened
+from data.corpus import Corpus
+from data.prepare import check_source, prepare
+from dhnerf import CODES, DHNeRF, LatentCodes, LatentExtractor
+from evaluation import report
+from inference.run import FORMAT, check_takes, load_run, pick_device, read_checkpoint, save, take_records
 from render import patches
-from seeds import generators
+from tools.errors import InputError, replacing, run_cli
+from tools.log import Log
+from tools.seeds import generators
 
 CLIP_NOISE = 0.9  # code_noise of a clip: its few seconds hold few pairs of C_ex and F_lip, and new speech brings others
-COLUMNS = ("stage", "iteration", "loss", "L_rec", "L_per", "L_pho", "L_dis", "L_v", "L_opacity", "psnr")
+
+
+EXTRACTOR_FRAMES, EXTRACTOR_ANCHORS, SYNC_ANCHORS = 96, 32, 32  # of a step
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Stage 1: prepare
+# The latent code extractor (Sec. 3.3), by contrast
 
 
-def prepare(cfg: Config, out: Path, device: torch.device) -> tuple[Corpus, Corpus]:
-    """Read or render every frame, track, align the sound; returns the training frames and the held-out frames."""
-    cache, source = out / "prepared", cfg.data
-    features = feature_extractor(cfg.audio_features, cfg.audio_window, device)  # first: a wrong name fails at once
-    if source is None:
-        import toyset
-        source = cache / "heads"
-        if not (source / "data_verts.npy").is_file():
-            print("no --data given: writing stand-in heads (not real people)")
-            toyset.write_toyset(source, seed=cfg.seed)
-    takes = data.load(source, cfg.size, cache, data.chosen(cfg.subjects), data.chosen(cfg.sentences), cfg.seed)
-    corpora = []
-    for name, part in zip(("train", "heldout"), data.split(takes)):
-        corpora.append(Corpus([takes[i] for i, _ in part], [rows for _, rows in part]))
-        corpora[-1].prepare(cache / name, cfg.crop, features, cfg.blank_mouth)
-    if len(corpora[0].pair_starts) == 0:
-        raise InputError(f"{source}: no two consecutive frames with landmarks and sound to train on; "
-                         "give a longer clip")
-    return corpora[0], corpora[1]
+def train_extractor(cfg: Config, train: Corpus, device: torch.device, log: "Log") -> LatentExtractor:
+    """Eq. 8 with codes in place of lip features, once for each factor that varies in the data."""
+    generators(cfg.seed, "extractor", -1)
+    extractor = LatentExtractor(cfg).to(device)
+    optimiser = torch.optim.Adam(extractor.parameters(), lr=1e-3)
+    factors, draws = train.contrasted(), train.draws(cfg.rare)
+    low, chance, _ = losses.info_nce_range(cfg.n_negatives, cfg.tau)
+    bar = tqdm(range(cfg.extractor_iters), f"extractor (best {low:.2f}, chance {chance:.2f})")
+    for it in bar:
+        rng, _ = generators(cfg.seed, "extractor", it)
+        terms = extractor_loss(cfg, extractor, train, factors, draws, rng, device)
+        loss = sum(terms.values()) / len(terms)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if it % LOG_EVERY == 0:
+            log.add(stage="extractor", iteration=it, loss=loss)
+            bar.set_postfix({f: f"{v.item():.2f}" for f, v in terms.items()})
+    return extractor.eval().requires_grad_(False)
 
 
-def prepare_again(run: Run, work: Path) -> tuple[Corpus, Corpus]:
-    """The training frames and the held-out frames of a trained run, prepared under `work`."""
-    train_set, heldout = prepare(run.cfg, work, run.device)
-    check_takes(run.cfg, run.takes, train_set)
-    return train_set, heldout
+def extractor_loss(cfg: Config, extractor: LatentExtractor, train: Corpus, factors: list[str], draws: np.ndarray,
+                   rng: np.random.Generator, device: torch.device) -> dict[str, Tensor]:
+    """Eq. 8 for each factor. The extractor reads EXTRACTOR_FRAMES frames once; they are anchors, positives and negatives
+    of one another. With frames of its own for every anchor a step would cost ten times as much for the same terms."""
+    index = np.sort(rng.choice(len(train), min(EXTRACTOR_FRAMES, len(train)), replace=False, p=draws))
+    codes = extractor(train.head_crops(index).to(device))
+    anchor = rng.choice(index, min(EXTRACTOR_ANCHORS, len(index)), replace=False)
+    at = lambda frames: torch.from_numpy(np.searchsorted(index, frames)).to(device)
+    terms = {}
+    for factor in factors:
+        if factor != "ex" and len(np.unique(train.label[factor][index])) == 1:
+            continue  # a rare value that this draw lacks: no negatives
+        drawn = [train.contrast(factor, a, cfg.n_negatives, rng, index) for a in anchor]
+        code = codes[factor]
+        terms[factor] = losses.info_nce(code[at(anchor)], code[at(np.array([p for p, _ in drawn]))],
+                                        code[at(np.stack([n for _, n in drawn]))], cfg.tau)
+    return terms
 
 
-def check_takes(cfg: Config, records: list[dict], train_set: Corpus) -> None:
-    """Codes belong to frames. Raises InputError where the data hold other frames than when a run was trained."""
-    then = [(record["name"], len(record["cam_to_head"])) for record in records]
-    if then != [(take.name, len(rows)) for take, rows in zip(train_set.takes, train_set.rows)]:
-        raise InputError(f"{cfg.data or 'stand-in heads'}: the data have changed since this run was trained (other takes, "
-                         "or other frames in them); train again in another --out")
+@torch.no_grad()
+def reference_codes(extractor: LatentExtractor, train: Corpus, device: torch.device, per_frame: bool = False
+                    ) -> dict[str, Tensor]:
+    """The barred C of Eq. 6: C_ex of each frame (n, d); C_id of each person, C_al of each albedo, C_ill of each light:
+    the mean direction of what the extractor reads in their frames. per_frame: all four of each frame."""
+    blocks = [extractor(train.head_crops(index).to(device)) for index in np.array_split(np.arange(len(train)),
+                                                                                       len(train) // 256 + 1)]
+    codes = {name: torch.cat([b[name] for b in blocks]) for name in CODES}
+    if per_frame:
+        return codes
+    for name, label in train.label.items():
+        label = torch.from_numpy(label).to(device)
+        means = [codes[name][label == i].mean(0) for i in range(int(label.max()) + 1)]
+        codes[name] = F.normalize(torch.stack(means), dim=-1)
+    return codes
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Stages 2 and 3, extractor and sync module: pretrain.py. Stage 4: the field (Sec. 3.3)
+# The lip sync module (Sec. 3.4)
+
+
+def train_sync(cfg: Config, train: Corpus, device: torch.device, log: "Log") -> AudioEncoder:
+    """Eq. 8: anchor F_lip of the mouth, positive F_al of the same moment, N negatives F_al of other times."""
+    generators(cfg.seed, "sync", -1)
+    e_audio = AudioEncoder(train.f_a.shape[-1], cfg.audio_window, cfg.d_lip).to(device)
+    e_lip = LipEncoder(cfg.crop, cfg.d_lip).to(device)
+    optimiser = torch.optim.AdamW([*e_audio.parameters(), *e_lip.parameters()], lr=1e-3, weight_decay=1e-2)
+    low, chance, _ = losses.info_nce_range(cfg.n_negatives, cfg.tau)
+    bar = tqdm(range(cfg.sync_iters), f"sync module (best {low:.2f}, chance {chance:.2f})")
+    for it in bar:
+        rng, _ = generators(cfg.seed, "sync", it)
+        anchor = rng.integers(len(train), size=SYNC_ANCHORS)
+        mouths = train.mouth_crops(anchor).to(device)
+        negative = draw_negatives(train.take, train.time, anchor, cfg.n_negatives, rng, person=train.label["id"])
+        loss = lips_loss(e_lip, e_audio, mouths, train.f_a, anchor, negative, cfg.tau)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if it % LOG_EVERY == 0:
+            log.add(stage="sync", iteration=it, loss=loss)
+            bar.set_postfix(L_lips=f"{loss.item():.3f}")
+    return e_audio.eval().requires_grad_(False)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Stage 4: the field (Sec. 3.3)
 
 
 class FieldTrainer:
@@ -206,42 +257,6 @@ def train_field(trainer: FieldTrainer, start: int, checkpoint, log: "Log") -> No
             checkpoint(it + 1)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Checkpoint and log
-
-
-class Log:
-    """log.csv: one row every LOG_EVERY iterations. On resume, rows that the checkpoint does not cover are dropped."""
-
-    def __init__(self, path: Path, keep):
-        rows = [r for r in path.read_text().splitlines()[1:] if keep(*r.split(",")[:2])] if path.is_file() else []
-        with replacing(path) as temporary:
-            temporary.write_text("\n".join([",".join(COLUMNS), *rows]) + "\n")
-        self.file = path.open("a", buffering=1)
-
-    def add(self, **values) -> None:
-        cells = [values.get(c, "") for c in COLUMNS]
-        self.file.write(",".join(f"{c.item():.6g}" if isinstance(c, Tensor) else str(c) for c in cells) + "\n")
-
-
-def take_records(train: Corpus) -> tuple[list[dict], Tensor]:
-    """What animate.py needs of each training take, as tensors and plain values, and the distinct backgrounds."""
-    records, backgrounds = [], {}
-    for take, rows, first in zip(train.takes, train.rows, train.first):
-        codes = {factor: int(train.label[factor][first]) for factor in train.label}
-        number = backgrounds.setdefault(take.background.tobytes(), (len(backgrounds), take.background))[0]
-        records.append({"name": take.name, "subject": take.subject, "fps": float(take.fps), "first": int(first),
-                        "background": number, "K": torch.from_numpy(take.K).float(),
-                        "cam_to_head": torch.from_numpy(take.cam_to_head[rows]).float(),
-                        "codes": codes})
-    return records, torch.from_numpy(np.stack([b for _, b in backgrounds.values()]))
-
-
-def save(path: Path, state: dict) -> None:
-    with replacing(path) as temporary:
-        torch.save(state, temporary)
-
-
 def train(cfg: Config, out: Path, state: dict, device: torch.device) -> None:
     """Run the stages that `state` (a checkpoint, or empty) does not hold yet, then write the report."""
     reached = {"extractor": "extractor" in state, "sync": "e_audio" in state}
@@ -343,12 +358,6 @@ def new_config(args: argparse.Namespace, device: torch.device) -> Config:
     return shortened(cfg)
 
 
-def shortened(cfg: Config) -> Config:
-    """A short trial is short in every stage, and leaves a checkpoint on the way."""
-    return replace(cfg, extractor_iters=min(cfg.extractor_iters, cfg.iters), sync_iters=min(cfg.sync_iters, cfg.iters),
-                   save_every=min(cfg.save_every, max(LOG_EVERY, cfg.iters // 4)))
-
-
 def resumed_config(out: Path, args: argparse.Namespace) -> tuple[Config, dict]:
     """Configuration and checkpoint of the run in `out`; the command line may only change --iters."""
     if not (out / "config.json").is_file():
@@ -386,7 +395,7 @@ def main(argv: list[str] | None = None) -> None:
     else:
         cfg, state = new_config(args, device), {}
         if cfg.data is not None:
-            data.check_source(cfg.data)  # before anything is written
+            check_source(cfg.data)  # before anything is written
         open_folder(out)
     train(cfg, out, state, device)
     print(f"\nLook at {out}/preview.mp4 (truth beside render) and {out}/preview.png.\n"

@@ -19,7 +19,8 @@ sys.path[:0] = [str(ROOT)]
 
 from jaxtyping import install_import_hook  # noqa: E402
 
-CHECKED = sorted(path.stem for path in ROOT.glob("*.py"))  # the flat modules, not the tests
+ROOMS = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
+CHECKED = [*ROOMS, *sorted(path.stem for path in ROOT.glob("*.py"))]  # a room stands for all modules in it
 install_import_hook(CHECKED, "beartype.beartype")
 
 import pytest  # noqa: E402

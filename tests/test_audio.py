@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import audio
 import losses
 from config import PAPER
-from media import InputError
+from tools.errors import InputError
 
 RATE = 16000
 FPS = [24, 25, 30000 / 1001, 30, 60]

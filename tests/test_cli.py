@@ -22,17 +22,14 @@ import pytest
 import torch
 
 import animate
-import choices
-import disentangle
 import evaluate
-import factors
-import scores
-import table2
-import toyset
 import train
 from config import SMALL
-from corpus import Corpus
-from media import run_cli
+from data.corpus import Corpus
+from evaluation import ablation, disentangle, factors, heldout, landmark_regressor, sync_expert
+from inference.run import load_run, read_checkpoint
+from synthetic import dataset
+from tools.errors import run_cli
 from voca_fixture import make_voca
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -244,7 +241,7 @@ def test_clip_with_nan_landmarks_in_some_frames_trains():
     landmarks[100, 3] = np.nan
     np.save("clip.landmarks.npy", landmarks)
     succeed(train, "--data", "clip.mp4", *QUICK)
-    take = animate.read_checkpoint("runs/clip")["takes"][0]
+    take = read_checkpoint("runs/clip")["takes"][0]
     assert len(take["cam_to_head"]) == 179 - round(179 / 11), "21 frames have no landmarks; 1/11 of the rest is held out"
 
 
@@ -351,7 +348,7 @@ def test_animate_takes_codes_from_elsewhere_and_draws_grids(run_folder, capfd):
 def toy_run(tmp_path_factory):
     """A short run on a small set of stand-in heads."""
     folder = tmp_path_factory.mktemp("toy")
-    toyset.write_toyset(folder / "heads", subjects=2, sentences=3, seconds=1.2)
+    dataset.write_toyset(folder / "heads", subjects=2, sentences=3, seconds=1.2)
     succeed(train, "--data", folder / "heads", "--out", folder / "run", *QUICK)
     return folder / "run"
 
@@ -359,7 +356,7 @@ def toy_run(tmp_path_factory):
 @pytest.fixture
 def quick_judges(monkeypatch):
     """Networks of a few steps: what they say is worth nothing, but it is said."""
-    for module, name, short in ((scores.landmarker, "train_landmarker", {"iters": 3}), (scores, "EXPERT_ITERS", 3),
+    for module, name, short in ((landmark_regressor, "train_landmarker", {"iters": 3}), (sync_expert, "EXPERT_ITERS", 3),
                                 (factors, "train_reader", {"n": 40, "iterations": 3})):
         old = getattr(module, name)
         monkeypatch.setattr(module, name, functools.partial(old, **short) if callable(old) else short)
@@ -370,7 +367,7 @@ def test_evaluate_writes_one_table_with_its_sanity_rows(run_folder, tmp_path, qu
     shutil.copytree(run_folder, folder)
     succeed(evaluate, folder)
     rows = {row["row"]: row for row in csv.DictReader((folder / "evaluation.csv").open())}
-    assert list(rows) == list(evaluate.ROWS) and len({row["frames"] for row in rows.values()}) == 1
+    assert list(rows) == list(heldout.ROWS) and len({row["frames"] for row in rows.values()}) == 1
     truth = {name: float(value) for name, value in rows["truth"].items() if name not in ("row", "what")}
     assert truth["PSNR (dB)"] == np.inf and abs(truth["SSIM"] - 1) < 1e-6 and abs(truth["FID"]) < 1e-6
     assert float(rows["audio_pose"]["PSNR (dB)"]) < 40, "a render of three iterations cannot be the truth"
@@ -389,7 +386,7 @@ def test_evaluate_with_a_wrong_weights_file_is_one_line(run_folder, capfd):
 
 
 def test_disentangle_reports_every_figure_once(toy_run, quick_judges):
-    succeed(disentangle, toy_run)
+    succeed(evaluate, toy_run, "--disentangle")
     figures = dict(list(csv.reader((toy_run / "disentangle.csv").open()))[1:])
     assert all(f"leakage: {a} -> {b}" in figures for a in disentangle.MOVED for b in disentangle.MOVED)
     for a in disentangle.MOVED:
@@ -407,8 +404,8 @@ def test_data_that_have_changed_since_training_are_refused(toy_run, tmp_path, ca
     state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
     for change in (lambda takes: takes[:-1], lambda takes: [takes[0] | {"cam_to_head": takes[0]["cam_to_head"][1:]}, *takes[1:]]):
         torch.save(state | {"takes": change(state["takes"])}, tmp_path / "run" / "checkpoint.pt")
-        for program in (evaluate, disentangle):
-            assert "data have changed" in fail(capfd, program, tmp_path / "run")
+        for options in ((), ("--disentangle",)):
+            assert "data have changed" in fail(capfd, evaluate, tmp_path / "run", *options)
         assert "data have changed" in fail(capfd, train, "--resume", "--out", tmp_path / "run", "--iters", "9")
 
 
@@ -417,29 +414,29 @@ def test_disentangle_needs_combinations_that_were_left_out(toy_run, capfd):
     kept = path.read_text()
     path.write_text("[]")
     try:
-        assert "no combination of person, albedo and light is left" in fail(capfd, disentangle, toy_run)
+        assert "no combination of person, albedo and light is left" in fail(capfd, evaluate, toy_run, "--disentangle")
     finally:
         path.write_text(kept)
 
 
 def test_disentangle_needs_known_factors(run_folder, capfd):
-    assert "stand-in heads only" in fail(capfd, disentangle, run_folder)
+    assert "stand-in heads only" in fail(capfd, evaluate, run_folder, "--disentangle")
 
 
 def test_table2_trains_scores_and_goes_on(tmp_path, quick_judges, monkeypatch):
     """Three rows of one seed; stopped and called again it trains nothing twice."""
-    monkeypatch.setattr(toyset, "write_toyset", functools.partial(toyset.write_toyset, subjects=2, sentences=4, seconds=1.2))
-    monkeypatch.setattr(toyset, "SENTENCES", 4)
+    monkeypatch.setattr(dataset, "write_toyset", functools.partial(dataset.write_toyset, subjects=2, sentences=4, seconds=1.2))
+    monkeypatch.setattr(dataset, "SENTENCES", 4)
     monkeypatch.setattr(evaluate, "PRESETS", {"small": dataclasses.replace(SMALL, size=32)})
     args = ("--table2", "--seeds", "5", "--iters", "2", "--out", tmp_path / "t2", "--device", "cpu")
     succeed(evaluate, *args)
-    runs = {name: tmp_path / "t2" / "seed5" / name for name in table2.MODELS}
+    runs = {name: tmp_path / "t2" / "seed5" / name for name in ablation.TABLE2.variants}
     state = {name: torch.load(path / "checkpoint.pt", weights_only=True) for name, path in runs.items()}
     assert all(torch.equal(state["full"]["extractor"][k], state["no_dis"]["extractor"][k]) for k in state["full"]["extractor"])
     assert "e_audio" not in state["no_sync"] and "e_audio" in state["no_dis"]
     assert state["no_dis"]["config"]["lambda_dis"] == 0 and state["full"]["config"]["lambda_dis"] > 0
     rows = list(csv.DictReader((tmp_path / "t2" / "table2.csv").open()))
-    assert [row["model"] for row in rows] == [model.name for model in table2.MODELS.values()]
+    assert [row["model"] for row in rows] == [variant.name for variant in ablation.TABLE2.variants.values()]
     text = (tmp_path / "t2" / "table2.md").read_text()
     assert f"{float(rows[1]['PSNR (dB)']):.3f}" in text and text.index("30.16") > text.index("rank these rows")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("checkpoint.pt")}
@@ -450,21 +447,21 @@ def test_table2_trains_scores_and_goes_on(tmp_path, quick_judges, monkeypatch):
 
 
 def test_table2_mean_and_spread_by_hand():
-    figures = lambda value: {name: {figure: value for figure in table2.SHOWN} for name in table2.MODELS}
-    rows = table2.rows_of({0: figures(1.0), 1: figures(2.0), 2: figures(6.0)}, table2.MODELS, table2.SHOWN)
+    figures = lambda value: {name: {figure: value for figure in ablation.TABLE2.shown} for name in ablation.TABLE2.variants}
+    rows = ablation.rows_of({0: figures(1.0), 1: figures(2.0), 2: figures(6.0)}, ablation.TABLE2.variants, ablation.TABLE2.shown)
     assert rows[0]["SSIM"] == 3.0 and rows[0]["SSIM +-"] == pytest.approx(7**0.5) and rows[0]["seeds"] == 3
-    assert "| Ours | 3.000 ± 2.646 |" in table2.markdown(rows, ("SSIM",))
-    assert "| Ours | 2.000 |" in table2.markdown(table2.rows_of({1: figures(2.0)}, table2.MODELS, ("SSIM",)), ("SSIM",))
+    assert "| Ours | 3.000 ± 2.646 |" in ablation.markdown(rows, ("SSIM",))
+    assert "| Ours | 2.000 |" in ablation.markdown(ablation.rows_of({1: figures(2.0)}, ablation.TABLE2.variants, ("SSIM",)), ("SSIM",))
 
 
 def test_choices_trains_and_scores_every_row(tmp_path, quick_judges, monkeypatch):
     """Each row is trained with its own change, and takes over what the change leaves alone. That it learns: results.md."""
-    monkeypatch.setattr(toyset, "write_toyset", functools.partial(toyset.write_toyset, subjects=2, sentences=3, seconds=1.2))
-    monkeypatch.setattr(toyset, "SENTENCES", 3)
+    monkeypatch.setattr(dataset, "write_toyset", functools.partial(dataset.write_toyset, subjects=2, sentences=3, seconds=1.2))
+    monkeypatch.setattr(dataset, "SENTENCES", 3)
     monkeypatch.setattr(evaluate, "PRESETS", {"small": dataclasses.replace(SMALL, size=32)})
-    other = choices.SINGLE["mouth_seen"].change | choices.SEPARATION["frame_random"].change
-    monkeypatch.setattr(choices, "SINGLE", {"full": choices.SINGLE["full"]})
-    monkeypatch.setattr(choices, "SEPARATION", {"other": table2.Variant("mouth seen, codes of frames from chance", other)})
+    other = ablation.SINGLE["mouth_seen"].change | ablation.SEPARATION["frame_random"].change
+    variants = {"full": ablation.SINGLE["full"], "other": ablation.Variant("mouth seen, codes of frames from chance", other)}
+    monkeypatch.setitem(ablation.STUDIES, "choices", dataclasses.replace(ablation.CHOICES, variants=variants))
     crops, measure = [], disentangle.measure
     monkeypatch.setattr(disentangle, "measure", lambda bench, *rest: crops.append(bench.heldout.heads) or measure(bench, *rest))
     succeed(evaluate, "--choices", "--iters", "2", "--out", tmp_path, "--device", "cpu")
@@ -476,7 +473,7 @@ def test_choices_trains_and_scores_every_row(tmp_path, quick_judges, monkeypatch
     codes = second["codes"]
     assert len(codes["tables.id.weight"]) == frames > len(first["codes"]["tables.id.weight"]) == 2
     assert not torch.allclose(codes["tables.id.weight"], codes["ref_id"], atol=0.3), "they started at random"
-    used = animate.load_run(tmp_path / "seed0" / "other").codes.tables["id"].weight
+    used = load_run(tmp_path / "seed0" / "other").codes.tables["id"].weight
     middle = [[t["first"] + len(t["cam_to_head"]) // 2 for t in second["takes"] if t["codes"]["id"] == i][0] for i in (0, 1)]
     assert torch.equal(used, codes["tables.id.weight"][middle]), "one frame stands for a person"
     rows = list(csv.DictReader((tmp_path / "choices.csv").open()))
@@ -488,7 +485,7 @@ def test_choices_trains_and_scores_every_row(tmp_path, quick_judges, monkeypatch
 
 def test_a_row_takes_over_what_its_change_leaves_alone():
     first = {"config": SMALL.to_dict(), "extractor": 1, "references": 2, "takes": 3, "backgrounds": 4, "e_audio": 5, "d_audio": 6}
-    keys = lambda **change: set(table2.shared(first, dataclasses.replace(SMALL, **change)))
+    keys = lambda **change: set(ablation.shared(first, dataclasses.replace(SMALL, **change)))
     everything = set(first) - {"config"}
     assert keys() == keys(lambda_dis=0.0) == keys(random_codes=True) == keys(lip_dropout=0.2) == everything
     assert keys(sync=False) == everything - {"e_audio", "d_audio"}
@@ -496,11 +493,11 @@ def test_a_row_takes_over_what_its_change_leaves_alone():
     assert keys(code_per_frame=True) == {"extractor", "e_audio", "d_audio"}
     assert keys(d_lip=8) == everything - {"e_audio", "d_audio"}
     assert keys(tau=0.1) == keys(crop=32) == set(), "what both networks read"
-    assert table2.shared({}, SMALL) == {}
+    assert ablation.shared({}, SMALL) == {}
 
 
 def test_choices_are_changes_of_known_settings():
-    models = choices.SINGLE | choices.SEPARATION
+    models = ablation.SINGLE | ablation.SEPARATION
     assert all(dataclasses.replace(SMALL, **model.change) != SMALL for key, model in models.items() if key != "full")
     assert len({model.name for model in models.values()}) == len(models)
 
@@ -517,5 +514,5 @@ def test_other_sound_is_that_of_another_sentence_turned_round():
     f_a = np.arange(14, dtype=np.float32).reshape(7, 2, 1)
     held = Corpus.__new__(Corpus)  # only what the function reads
     held.takes, held.first, held.rows, held.f_a = [0, 1], np.array([0, 3, 7]), [np.arange(3), np.arange(4)], f_a
-    assert np.array_equal(evaluate.other_sound(held, 0), f_a[[5, 6, 3]]), "4 frames turned by 2, cut to 3"
-    assert np.array_equal(evaluate.other_sound(held, 1), f_a[[2, 0, 1, 2]])
+    assert np.array_equal(heldout.other_sound(held, 0), f_a[[5, 6, 3]]), "4 frames turned by 2, cut to 3"
+    assert np.array_equal(heldout.other_sound(held, 1), f_a[[2, 0, 1, 2]])

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-import corpus
-from corpus import Corpus
-from data import Take, mouth_crop, stable_crop
+from data import corpus
+from data.corpus import Corpus
+from data.crops import mouth_crop, stable_crop, without_mouth
+from data.take import Take
 
 SIZE = 24
 
@@ -160,7 +161,7 @@ def test_the_extractor_sees_the_mouth_where_it_is_asked_for(tmp_path):
 
 def test_without_mouth_leaves_its_input_alone():
     crops = np.full((2, 30, 30, 3), 7, np.uint8)
-    out = corpus.without_mouth(crops)
+    out = without_mouth(crops)
     assert (crops == 7).all() and (out[:, :19] == 7).all() and (out[:, 20:] == 128).all()
 
 

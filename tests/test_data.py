@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import struct
 import tracemalloc
 from pathlib import Path
@@ -11,15 +12,16 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-import data
-import media
-import mesh
-import meshes
-import takes as store
-import vocaset
-from media import InputError
-from takes import project
-from voca_fixture import RATE, make_voca, py2_pickle, write_ply
+from data import clip, mesh_takes, safe_pickle
+from data.crops import CANONICAL, MOUTH_TOP, STABLE, mouth_crop, similarity, stable_crop
+from data.look import PALETTES, paint_head
+from data.prepare import check_source, chosen, load, split
+from data.voca import FLAME_EYES, FLAME_LANDMARKS, VOCA_SPLIT, Voca, _ply_faces, choose
+from synthetic import rasteriser
+from synthetic.cameras import frontal_camera, project
+from tools import media
+from tools.errors import InputError
+from voca_fixture import make_voca, py2_pickle, write_ply
 
 REAL = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 needs_real = pytest.mark.skipif(not (REAL / "real_clip.mp4").is_file(), reason="../shared/data is absent")
@@ -42,7 +44,7 @@ def own_voca(tmp_path):
 
 @pytest.fixture(scope="module")
 def takes(voca, tmp_path_factory):
-    return data.load(voca, 64, tmp_path_factory.mktemp("cache"))
+    return load(voca, 64, tmp_path_factory.mktemp("cache"))
 
 
 def edit(folder, name, change):
@@ -55,7 +57,7 @@ def edit(folder, name, change):
 
 def one_line(folder, cache, *words, **options):
     with pytest.raises(InputError) as caught:
-        data.load(folder, 32, cache, **options)
+        load(folder, 32, cache, **options)
     message = str(caught.value)
     assert "\n" not in message and ";" in message and all(w in message for w in words), message
 
@@ -65,7 +67,7 @@ def one_line(folder, cache, *words, **options):
 def test_python_2_pickles_read_as_numpy_reads_them(voca):
     for name in ("templates", "raw_audio_fixed", "subj_seq_to_idx"):
         want = pickle.loads((voca / f"{name}.pkl").read_bytes(), encoding="latin1")
-        got = vocaset.safe_pickle(voca / f"{name}.pkl")
+        got = safe_pickle.safe_pickle(voca / f"{name}.pkl")
         assert list(got) == list(want) == [FIRST, SECOND]
         if name == "templates":
             np.testing.assert_array_equal(got[FIRST], want[FIRST])
@@ -83,7 +85,7 @@ def test_python_2_pickles_read_as_numpy_reads_them(voca):
 def test_python_3_pickles(tmp_path, protocol, array):
     tree = {"a": [array, (1, "é", None)], "s": np.float32(0.5)}
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(tree, protocol))
-    got = vocaset.safe_pickle(tmp_path / "a.pkl")
+    got = safe_pickle.safe_pickle(tmp_path / "a.pkl")
     np.testing.assert_array_equal(got["a"][0], array)
     assert got["a"][0].dtype == array.dtype and got["a"][1] == (1, "é", None) and got["s"] == 0.5
 
@@ -104,14 +106,14 @@ def test_a_hostile_pickle_is_refused_and_does_not_run(tmp_path, wrap, protocol):
     for call in ((os.system, f"touch {victim}"), (eval, f"open({str(victim)!r}, 'w')")):
         (tmp_path / "a.pkl").write_bytes(pickle.dumps(wrap(Payload(*call)), protocol))
         with pytest.raises(InputError, match="a.pkl.*(system|eval)"):
-            vocaset.safe_pickle(tmp_path / "a.pkl")
+            safe_pickle.safe_pickle(tmp_path / "a.pkl")
         assert not victim.exists(), "the pickle ran"
 
 
 def test_object_arrays_are_refused(tmp_path):
     (tmp_path / "a.pkl").write_bytes(pickle.dumps({"a": np.array([1, "x"], dtype=object)}, 2))
     with pytest.raises(InputError, match="a.pkl.*refused"):
-        vocaset.safe_pickle(tmp_path / "a.pkl")
+        safe_pickle.safe_pickle(tmp_path / "a.pkl")
 
 
 @pytest.mark.parametrize("raw", [b"", b"no pickle at all", py2_pickle({"a": np.zeros(9)})[:-30],
@@ -119,7 +121,7 @@ def test_object_arrays_are_refused(tmp_path):
 def test_a_damaged_pickle_is_one_line(tmp_path, raw):
     (tmp_path / "a.pkl").write_bytes(raw)
     with pytest.raises(InputError, match="a.pkl: (is damaged|refused)"):
-        vocaset.safe_pickle(tmp_path / "a.pkl")
+        safe_pickle.safe_pickle(tmp_path / "a.pkl")
 
 
 # ---- .ply
@@ -140,7 +142,7 @@ def test_faces_of_a_ply(tmp_path, kind):
             path.write_bytes(head + bytes(17) * 4 + b"".join(struct.pack("<B3i", 3, *f) for f in faces))
         else:
             path.write_bytes(text.replace("\n", "\r\n" if kind == "crlf" else "\n").encode())
-    count, got = vocaset._ply_faces(path)
+    count, got = _ply_faces(path)
     assert count == 4
     np.testing.assert_array_equal(got, faces)
 
@@ -160,7 +162,7 @@ def test_a_missing_file_is_named(own_voca, tmp_path, name):
     (own_voca / name).unlink()
     one_line(own_voca, tmp_path / "c", name, "voca.is.tue.mpg.de")
     with pytest.raises(InputError, match=name):
-        data.check_source(own_voca)
+        check_source(own_voca)
 
 
 def test_other_wrong_folders(own_voca, tmp_path):
@@ -169,7 +171,7 @@ def test_other_wrong_folders(own_voca, tmp_path):
     one_line(own_voca, tmp_path / "c", ".ply", "5023")
     (own_voca / "templates").mkdir()
     (own_voca / "other.txt").rename(own_voca / "templates" / "x.ply")
-    assert len(data.load(own_voca, 32, tmp_path / "c", sentences=1)) == 1, "faces in templates/ are found too"
+    assert len(load(own_voca, 32, tmp_path / "c", sentences=1)) == 1, "faces in templates/ are found too"
     edit(own_voca, "templates", lambda t: t.update({FIRST: t[FIRST][:-1]}))
     one_line(own_voca, tmp_path / "c", "templates.pkl", FIRST)
     edit(own_voca, "templates", lambda t: t.update({"x": t.pop(FIRST)}))
@@ -217,15 +219,15 @@ def test_shapes_and_types(takes):
 
 def test_60_frames_a_second_become_30_and_missing_frames_keep_their_ids(own_voca, tmp_path):
     edit(own_voca, "subj_seq_to_idx", lambda t: [t[FIRST]["sentence01"].pop(f) for f in (0, 4, 6, 7)])
-    take = data.load(own_voca, 32, tmp_path / "c", sentences=["sentence01"])[0]
+    take = load(own_voca, 32, tmp_path / "c", sentences=["sentence01"])[0]
     assert take.frame_ids.tolist() == [1, 4, 5], "12 frames at 60 a second, of which 0, 4, 6 and 7 are missing"
-    full = data.load(own_voca, 32, tmp_path / "c", sentences=["sentence02"])[0]
+    full = load(own_voca, 32, tmp_path / "c", sentences=["sentence02"])[0]
     assert full.frame_ids.tolist() == [0, 1, 2, 3, 4, 5]
 
 
 def test_sentences_without_sound_or_frames_are_skipped_aloud(own_voca, tmp_path, capsys):
     edit(own_voca, "raw_audio_fixed", lambda t: t[FIRST].pop("sentence01"))
-    assert [t.name for t in data.load(own_voca, 32, tmp_path / "c")] == [f"{FIRST}/sentence02"]
+    assert [t.name for t in load(own_voca, 32, tmp_path / "c")] == [f"{FIRST}/sentence02"]
     assert f"skipped {FIRST}/sentence01: it has no sound" in capsys.readouterr().out
     edit(own_voca, "subj_seq_to_idx", lambda t: t[FIRST].update({"sentence02": {}}))
     one_line(own_voca, tmp_path / "c", "none of the 2 sentences")
@@ -237,7 +239,7 @@ def test_rows_are_the_meshes_that_the_index_names(voca, takes):
     index = pickle.loads((voca / "subj_seq_to_idx.pkl").read_bytes(), encoding="latin1")
     template = pickle.loads((voca / "templates.pkl").read_bytes(), encoding="latin1")[SECOND]
     take = takes[3]
-    marks = vocaset.FLAME_LANDMARKS
+    marks = FLAME_LANDMARKS
     origin = (template[marks[0]] + template[marks[16]]) / 2
     mesh_row = np.load(voca / "data_verts.npy")[index[SECOND]["sentence02"][14]]
     for k in (8, 30, 57, 66):
@@ -265,7 +267,7 @@ def test_pictures_lie_under_their_landmarks(takes):
 
 def test_the_mouth_opens_with_the_sound(tmp_path):
     openings = make_voca(tmp_path / "v", 1, 1, 1.0)
-    take = data.load(tmp_path / "v", 64, tmp_path / "c")[0]
+    take = load(tmp_path / "v", 64, tmp_path / "c")[0]
     gap = np.linalg.norm(take.landmarks[:, 62] - take.landmarks[:, 66], axis=1)
     loud = [np.abs(take.wave[int(i / 30 * 16000):][:320]).mean() for i in take.frame_ids]
     assert np.corrcoef(gap, openings[FIRST]["sentence01"][::2])[0, 1] > 0.95
@@ -274,7 +276,7 @@ def test_the_mouth_opens_with_the_sound(tmp_path):
 
 def test_factors_vary_apart(tmp_path):
     make_voca(tmp_path / "v", 2, 8, 0.1)
-    labels = [t.labels for t in data.load(tmp_path / "v", 32, tmp_path / "c")]
+    labels = [t.labels for t in load(tmp_path / "v", 32, tmp_path / "c")]
     for name in ("albedo", "light"):
         of = [{label[name] for label in labels if label["id"] == i} for i in (0, 1)]
         assert min(map(len, of)) > 1 and of[0] & of[1], f"{name} must vary within a person and be shared between people"
@@ -283,17 +285,17 @@ def test_factors_vary_apart(tmp_path):
 
 def test_the_cache_is_reused_and_follows_its_source(own_voca, tmp_path, monkeypatch):
     calls = []
-    render = mesh.render_mesh
-    monkeypatch.setattr(mesh, "render_mesh", lambda *a, **k: calls.append(1) or render(*a, **k))
-    first = data.load(own_voca, 32, tmp_path / "c")
+    render = rasteriser.render_mesh
+    monkeypatch.setattr(rasteriser, "render_mesh", lambda *a, **k: calls.append(1) or render(*a, **k))
+    first = load(own_voca, 32, tmp_path / "c")
     assert len(calls) == 12
-    again = data.load(own_voca, 32, tmp_path / "c")
+    again = load(own_voca, 32, tmp_path / "c")
     assert len(calls) == 12, "rendered again although nothing changed"
     np.testing.assert_array_equal(first[1].frames, again[1].frames)
-    data.load(own_voca, 32, tmp_path / "c", seed=1)
+    load(own_voca, 32, tmp_path / "c", seed=1)
     assert len(calls) == 24, "another seed is other frames"
     os.utime(own_voca / "data_verts.npy", (1, 1))
-    data.load(own_voca, 32, tmp_path / "c")
+    load(own_voca, 32, tmp_path / "c")
     assert len(calls) == 36, "the source changed"
     assert all(p.name.endswith((".npy",)) and p.name[0] != "." for p in (tmp_path / "c").iterdir())
 
@@ -301,27 +303,27 @@ def test_the_cache_is_reused_and_follows_its_source(own_voca, tmp_path, monkeypa
 def test_a_render_that_fails_leaves_no_cache(own_voca, tmp_path, monkeypatch):
     def fail(*args, **kwargs):
         raise KeyboardInterrupt
-    monkeypatch.setattr(mesh, "render_mesh", fail)
+    monkeypatch.setattr(rasteriser, "render_mesh", fail)
     with pytest.raises(KeyboardInterrupt):
-        data.load(own_voca, 32, tmp_path / "c")
+        load(own_voca, 32, tmp_path / "c")
     assert list((tmp_path / "c").iterdir()) == []
 
 
 def test_a_long_rendering_on_every_core_gives_the_same_frames(own_voca, tmp_path, monkeypatch):
-    alone = data.load(own_voca, 32, tmp_path / "a", sentences=1)[0]
-    monkeypatch.setattr(meshes, "POOL_FROM", 0)
-    monkeypatch.setattr(meshes, "BLOCK", 4)  # 6 frames: two processes get some
-    monkeypatch.setattr(meshes.os, "cpu_count", lambda: 2)
+    alone = load(own_voca, 32, tmp_path / "a", sentences=1)[0]
+    monkeypatch.setattr(mesh_takes, "POOL_FROM", 0)
+    monkeypatch.setattr(mesh_takes, "BLOCK", 4)  # 6 frames: two processes get some
+    monkeypatch.setattr(mesh_takes.os, "cpu_count", lambda: 2)
     calls = []
-    monkeypatch.setattr(mesh, "render_mesh", lambda *a, **k: calls.append(1))  # here, not in the other processes
-    together = data.load(own_voca, 32, tmp_path / "b", sentences=1)[0]
+    monkeypatch.setattr(rasteriser, "render_mesh", lambda *a, **k: calls.append(1))  # here, not in the other processes
+    together = load(own_voca, 32, tmp_path / "b", sentences=1)[0]
     assert not calls
     np.testing.assert_array_equal(alone.frames, together.frames)
     np.testing.assert_array_equal(alone.masks, together.masks)
 
 
 def test_a_small_disk_is_one_line(own_voca, tmp_path, monkeypatch):
-    monkeypatch.setattr(store.shutil, "disk_usage", lambda path: type("D", (), {"free": 1000})())
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("D", (), {"free": 1000})())
     one_line(own_voca, tmp_path / "c", "needed", "free")
 
 
@@ -333,7 +335,7 @@ def test_memory_does_not_grow_with_the_data(tmp_path):
     index = {FIRST: {"sentence01": {f: rows - 10 + f for f in range(10)}}}
     (tmp_path / "v" / "subj_seq_to_idx.pkl").write_bytes(py2_pickle(index))
     tracemalloc.start()
-    take = data.load(tmp_path / "v", 32, tmp_path / "c")[0]
+    take = load(tmp_path / "v", 32, tmp_path / "c")[0]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert isinstance(take.frames, np.memmap) and isinstance(take.masks, np.memmap)
@@ -343,15 +345,15 @@ def test_memory_does_not_grow_with_the_data(tmp_path):
 def test_paint_has_every_part():
     from voca_fixture import head
     points, _ = head()
-    marks = np.array(vocaset.FLAME_LANDMARKS)
+    marks = np.array(FLAME_LANDMARKS)
     points = points - points[marks[[0, 16]]].mean(0)
-    for palette, (skin, lips, hair, iris) in enumerate(vocaset.PALETTES):
-        colors, gloss = vocaset.paint_head(points, marks, palette)
+    for palette, (skin, lips, hair, iris) in enumerate(PALETTES):
+        colors, gloss = paint_head(points, marks, palette)
         near = lambda a, b: np.allclose(a, b, atol=1e-6)
         assert near(colors[marks[[29, 33, 3, 13]]], skin), "nose and cheeks are skin"
         assert near(colors[marks[[51, 57, 62]]], lips) and near(colors[marks[[19, 24]]], hair)
         assert near(colors[points[:3931, 1].argmax()], hair) and near(colors[points[:3931, 2].argmin()], hair)
-        for ball in vocaset.FLAME_EYES:
+        for ball in FLAME_EYES:
             front, back = points[ball][:, 2].argmax(), points[ball][:, 2].argmin()
             assert near(colors[ball][front], 0.04) and near(colors[ball][back], 0.93)
             assert (np.abs(colors[ball] - iris) < 1e-6).all(1).sum() > 5 and (gloss[ball] > 0.5).all()
@@ -359,31 +361,31 @@ def test_paint_has_every_part():
 
 def test_landmark_vertices_are_flames():
     if REAL.is_dir():
-        assert vocaset.FLAME_LANDMARKS == [int(i) for i in (REAL / "flame_landmarks68.txt").read_text().split()]
-    assert len(set(vocaset.FLAME_LANDMARKS)) == 68
+        assert FLAME_LANDMARKS == [int(i) for i in (REAL / "flame_landmarks68.txt").read_text().split()]
+    assert len(set(FLAME_LANDMARKS)) == 68
 
 
 def test_vocas_split_is_the_default_when_its_people_are_there():
-    people = vocaset.VOCA_SPLIT
+    people = VOCA_SPLIT
     assert [len(people[k]) for k in ("train", "val", "test")] == [8, 2, 2] and len(set(sum(people.values(), []))) == 12
     index = {name: {"sentence01": {0: 0}} for name in people["train"][:2] + people["test"]}
-    folder = vocaset.Voca(Path("v"), np.zeros((1, 1, 3)), index, {}, {}, np.zeros((1, 3), int), np.zeros(68, int), [])
-    assert [s for s, _ in vocaset.choose(folder, None, None)] == people["train"][:2]
-    assert [s for s, _ in vocaset.choose(folder, 1, None)] == people["train"][:1]
-    assert [s for s, _ in vocaset.choose(folder, people["test"], None)] == people["test"]
+    folder = Voca(Path("v"), np.zeros((1, 1, 3)), index, {}, {}, np.zeros((1, 3), int), np.zeros(68, int), [])
+    assert [s for s, _ in choose(folder, None, None)] == people["train"][:2]
+    assert [s for s, _ in choose(folder, 1, None)] == people["train"][:1]
+    assert [s for s, _ in choose(folder, people["test"], None)] == people["test"]
 
 
 def test_chosen():
-    assert data.chosen(None) is None and data.chosen("3") == 3 and data.chosen("a, b") == ["a", "b"]
+    assert chosen(None) is None and chosen("3") == 3 and chosen("a, b") == ["a", "b"]
 
 
 # ---- split and crops
 
 def test_split_holds_out_sentences_or_the_last_eleventh(takes):
-    train, held = data.split(takes)
+    train, held = split(takes)
     assert [i for i, _ in train] == [0, 2] and [i for i, _ in held] == [1, 3]
     assert all(len(rows) == 15 for _, rows in train + held)
-    train, held = data.split(takes[:1])
+    train, held = split(takes[:1])
     assert train[0][1].tolist() == list(range(14)) and held[0][1].tolist() == [14]
 
 
@@ -395,12 +397,12 @@ def moved(points, angle, scale, shift):
 def test_similarity_finds_a_known_one_and_ignores_noise_as_least_squares_does():
     rng = np.random.default_rng(0)
     source = rng.normal(size=(5, 9, 2)) * 30
-    got = data.similarity(source, moved(source[0], 0.3, 1.7, [4, -9]))
+    got = similarity(source, moved(source[0], 0.3, 1.7, [4, -9]))
     np.testing.assert_allclose(got[0][:, :2], 1.7 * np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]]))
     np.testing.assert_allclose(got[0][:, 2], [4, -9], atol=1e-9)
     target = rng.normal(size=(9, 2))  # nothing to do with it: compare with SciPy's least-squares rotation
     flat = lambda p: np.column_stack([p - p.mean(0), np.zeros(9)])
-    for M, points in zip(data.similarity(source, target), source):
+    for M, points in zip(similarity(source, target), source):
         R = Rotation.align_vectors(flat(target), flat(points))[0].as_matrix()[:2, :2]
         if R[0, 0] * R[1, 1] > 0:  # in 3D a mirror image can be had by turning over
             np.testing.assert_allclose(M[:, :2] / np.hypot(*M[:, 0]), R, atol=1e-6)
@@ -413,7 +415,7 @@ def card():
     def picture(u, v):
         return np.stack([128 + 90 * np.sin(u / 9), 128 + 90 * np.sin(v / 11), 128 + 90 * np.sin((u + v) / 13)], -1)
     face = np.random.default_rng(1).uniform(60, 180, (68, 2))
-    face[data.STABLE] = data.CANONICAL * 120 + [60, 50]
+    face[STABLE] = CANONICAL * 120 + [60, 50]
     face[48:] = [120, 140] + np.random.default_rng(2).normal(size=(20, 2)) * 8
     views, marks = [], []
     for angle, scale, shift in ((0, 1, (0, 0)), (0.3, 1.2, (20, -50)), (-0.4, 0.8, (-30, 70))):
@@ -423,7 +425,7 @@ def card():
     return np.stack(views), np.stack(marks), picture
 
 
-@pytest.mark.parametrize("crop", [data.stable_crop, data.mouth_crop])
+@pytest.mark.parametrize("crop", [stable_crop, mouth_crop])
 def test_crops_remove_turn_scale_and_shift(card, crop):
     frames, landmarks, _ = card
     a, b, c = crop(frames, landmarks, 96).astype(int)
@@ -434,7 +436,7 @@ def test_crop_is_right_to_a_fraction_of_a_pixel(card):
     """Pixel (i, j) of the crop shows the picture where the canonical square says, centres at +0.5."""
     frames, landmarks, picture = card
     for out in (120, 60, 30, 90, 300):  # one to one; reductions; an enlargement
-        got = data.stable_crop(frames[:1], landmarks[:1], out)[0].astype(float)
+        got = stable_crop(frames[:1], landmarks[:1], out)[0].astype(float)
         v, u = (np.mgrid[:out, :out] + 0.5) * 120 / out + np.array([50, 60])[:, None, None]
         errors = {d: np.abs(got - picture(u + d, v + d))[3:-3, 3:-3].mean() for d in (-0.25, 0, 0.25)}
         assert min(errors, key=errors.get) == 0 and errors[0] < 6, errors
@@ -445,16 +447,16 @@ def test_mouth_crop_keeps_lip_motion(card):
     frames, landmarks, _ = card
     same, marks = np.repeat(frames[:1], 2, 0), np.repeat(landmarks[:1], 2, 0)
     marks[1, 48:] += [0, 12]
-    a, b = data.mouth_crop(same, marks, 64)
+    a, b = mouth_crop(same, marks, 64)
     np.testing.assert_array_equal(a, b)
-    np.testing.assert_array_equal(data.mouth_crop(same, marks[::-1], 64)[0], a)  # the mean, not one frame, sets it
+    np.testing.assert_array_equal(mouth_crop(same, marks[::-1], 64)[0], a)  # the mean, not one frame, sets it
 
 
 def test_the_blanked_part_of_a_stable_crop_holds_all_of_the_mouth(takes):
     for take in takes:
-        moves = data.similarity(take.landmarks[:, data.STABLE], data.CANONICAL)
+        moves = similarity(take.landmarks[:, STABLE], CANONICAL)
         lips = np.einsum("tij,tpj->tpi", moves[:, :, :2], take.landmarks[:, 48:]) + moves[:, None, :, 2]
-        assert lips[..., 1].min() > data.MOUTH_TOP
+        assert lips[..., 1].min() > MOUTH_TOP
 
 
 # ---- clips
@@ -495,7 +497,7 @@ def test_clip_drops_frames_without_landmarks_and_halves_50_a_second(tmp_path):
     path, marks, _ = make_clip(tmp_path, fps=50)
     marks[[4, 7, 10]] = np.nan
     np.save(tmp_path / "talk.landmarks.npy", marks.astype(np.float32))
-    take = data.load(path, 48, tmp_path / "c")[0]
+    take = load(path, 48, tmp_path / "c")[0]
     assert take.fps == 25 and take.kind == "clip"
     assert take.frame_ids.tolist() == [0, 1, 3, 4, 6, 7, 8, 9, 10]
     assert np.isfinite(take.landmarks).all() and len(take.frames) == len(take.cam_to_head) == 9
@@ -504,8 +506,8 @@ def test_clip_drops_frames_without_landmarks_and_halves_50_a_second(tmp_path):
 @needs_real
 def test_clip_background_is_what_stands_behind(tmp_path):
     path, marks, backdrop = make_clip(tmp_path)
-    take = data.load(path, 60, tmp_path / "c")[0]
-    left, top, side = data.crop_box(marks, 160, 120)
+    take = load(path, 60, tmp_path / "c")[0]
+    left, top, side = clip.crop_box(marks, 160, 120)
     want = cv2.resize(backdrop[top:top + side, left:left + side], (60, 60), interpolation=cv2.INTER_AREA)
     assert np.abs(take.background.astype(int) - want).max() < 20, "the moving head is still in the background"
 
@@ -513,16 +515,16 @@ def test_clip_background_is_what_stands_behind(tmp_path):
 @pytest.mark.parametrize("box,size", [((30, 10, 400), 64), ((0, 0, 100), 256), ((77, 3, 251), 128)])
 def test_crop_moves_camera_and_pixels_alike(box, size):
     K = np.array([[900.0, 0, 250], [0, 900, 260], [0, 0, 1]])
-    camera = mesh.frontal_camera(10.0)
+    camera = frontal_camera(10.0)
     points = np.random.default_rng(0).normal(size=(20, 3))
     before = project(points, K, camera)
-    after = project(points, data.move_camera(K, box, size), camera)
+    after = project(points, clip.move_camera(K, box, size), camera)
     np.testing.assert_allclose(after, (before - box[:2]) * size / box[2], atol=1e-9)
     # the pixels too: the centre of mass of a blurred dot, coordinates at +0.5
     y, x = np.mgrid[:512, :512] + 0.5
     centre = np.array([box[0] + 0.4 * box[2], box[1] + 0.7 * box[2]])
     dot = 255 * np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / (2 * (box[2] / 20) ** 2))
-    small = data._shrink(np.repeat(dot[..., None], 3, 2).astype(np.float32), box, size)[..., 0]
+    small = clip._shrink(np.repeat(dot[..., None], 3, 2).astype(np.float32), box, size)[..., 0]
     v, u = np.mgrid[:size, :size] + 0.5
     got = np.array([(small * u).sum(), (small * v).sum()]) / small.sum()
     np.testing.assert_allclose(got, (centre - box[:2]) * size / box[2], atol=0.02 * size / 64)
@@ -532,7 +534,7 @@ def test_crop_box_stays_in_the_image_and_holds_the_face():
     rng = np.random.default_rng(0)
     for width, height, x, y, face in ((640, 360, 300, 150, 120), (512, 512, 20, 20, 200), (1920, 1080, 1800, 900, 150)):
         marks = rng.uniform(0, face, (7, 68, 2)) + [x, y]
-        left, top, side = data.crop_box(marks, width, height)
+        left, top, side = clip.crop_box(marks, width, height)
         assert 0 <= left and left + side <= width and 0 <= top and top + side <= height and side > face
         inside = np.clip(marks, 0, [width, height])
         assert inside.min((0, 1))[0] >= left and inside.max((0, 1))[0] <= left + side
@@ -540,7 +542,7 @@ def test_crop_box_stays_in_the_image_and_holds_the_face():
 
 @needs_real
 def test_the_real_clip(tmp_path):
-    take = data.load(REAL / "real_clip.mp4", 96, tmp_path)[0]
+    take = load(REAL / "real_clip.mp4", 96, tmp_path)[0]
     assert take.frames.shape == (200, 96, 96, 3) and take.fps == 25 and take.frame_ids.tolist() == list(range(200))
     assert len(take.wave) == 128000
     landmarks = np.load(REAL / "real_clip.landmarks.npy")
@@ -552,4 +554,4 @@ def test_the_real_clip(tmp_path):
     assert take.masks[:, :4].max() == 0 and face.max() == 255, "the mask is on the face, not on the edge"
     lips = np.array([f[int(p[57, 1]), int(p[57, 0])] for f, p in zip(take.frames, take.landmarks)]).astype(float)
     assert (lips[:, 0] > lips[:, 1]).mean() > 0.95, "lower lips are red: landmarks and pictures belong together"
-    assert [len(r) for _, r in data.split([take])[0]] == [182] and data.split([take])[1][0][1][0] == 182
+    assert [len(r) for _, r in split([take])[0]] == [182] and split([take])[1][0][1][0] == 182

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from config import PAPER, SMALL
 from dhnerf import (CODES, DHNeRF, Field, LatentCodes, LatentExtractor, NeuralRenderer, code_bias,
                     positional_encoding)
-from render import pixel_rays, render_rays, box_bounds
+from render import box_bounds, pixel_rays, render_rays
 
 TINY = replace(PAPER, size=16, upsample=4, width=24, depth=4, width_appearance=16, d_feature=8, n_freq_x=3,
                n_freq_v=2, channels_2d=32, n_coarse=6, n_fine=4, d_id=5, d_ex=4, d_al=3, d_ill=6, d_lip=7,

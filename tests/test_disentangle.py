@@ -8,18 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-import data
-import disentangle as D
-import factors
-import landmarker
-import measures
-import toyset
 import tracking
-import train
-from animate import Run
+from audio import AudioEncoder
 from config import SMALL
-from corpus import Corpus
+from data.prepare import prepare
 from dhnerf import DHNeRF, LatentCodes, LatentExtractor
+from evaluation import disentangle, factors, landmark_regressor
+from inference.run import Run
+from synthetic import dataset, shape
+from synthetic.cameras import default_camera
 
 CFG = dataclasses.replace(SMALL, size=32, n_coarse=4, n_fine=2, sync=True)
 
@@ -28,22 +25,22 @@ CFG = dataclasses.replace(SMALL, size=32, n_coarse=4, n_fine=2, sync=True)
 def bench(tmp_path_factory):
     """An untrained run on three people with three sentences each."""
     folder = tmp_path_factory.mktemp("heads")
-    toyset.write_toyset(folder / "set", subjects=3, sentences=3, seconds=0.8)
+    dataset.write_toyset(folder / "set", subjects=3, sentences=3, seconds=0.8)
     cfg = dataclasses.replace(CFG, data=str(folder / "set"))
-    corpora = train.prepare(cfg, folder, torch.device("cpu"))
+    corpora = prepare(cfg, folder, torch.device("cpu"))
     world = factors.open_world(folder / "set", corpora[0].takes + corpora[1].takes, cfg.size)
     torch.manual_seed(0)
     references = {name: torch.nn.functional.normalize(torch.randn(n, cfg.code_size(name)), dim=-1) for name, n in
                   (("id", 3), ("ex", len(corpora[0])), *((f, len(corpora[0].names[f])) for f in ("al", "ill")))}
-    e_audio = train.AudioEncoder(corpora[0].f_a.shape[-1], cfg.audio_window, cfg.d_lip).eval()
+    e_audio = AudioEncoder(corpora[0].f_a.shape[-1], cfg.audio_window, cfg.d_lip).eval()
     run = Run(cfg, DHNeRF(cfg).eval(), LatentCodes(references), LatentExtractor(cfg), e_audio, [], torch.zeros(0),
               torch.device("cpu"))
-    return D.Bench(run, *corpora, world)
+    return disentangle.Bench(run, *corpora, world)
 
 
 def test_truth_of_a_scene_is_what_the_loader_shows(bench):
     index = np.arange(bench.train.first[2], bench.train.first[2] + 3)
-    frames, masks = D.truth(bench, D.scene_of(bench, index))
+    frames, masks = disentangle.truth(bench, disentangle.scene_of(bench, index))
     take = bench.train.takes[2]
     assert np.abs(frames.astype(int) - take.frames[:3]).max() <= 1 and np.abs(masks.astype(int) - take.masks[:3]).max() <= 1
 
@@ -51,7 +48,7 @@ def test_truth_of_a_scene_is_what_the_loader_shows(bench):
 def test_render_of_a_scene_uses_each_input_from_its_own_place(bench):
     train_, run = bench.train, bench.run
     a, b, c = train_.first[0] + 1, train_.first[2] + 4, train_.first[4] + 2
-    scene = D.scene_of(bench, np.array([a])).but(al=1, ex=np.array([b]), lips=np.array([c]))
+    scene = disentangle.scene_of(bench, np.array([a])).but(al=1, ex=np.array([b]), lips=np.array([c]))
     codes = {"id": train_.label["id"][a], "ex": b, "al": 1, "ill": train_.label["ill"][a]}
     codes = {name: run.codes.tables[name].weight[int(row)][None] for name, row in codes.items()}
     take = train_.takes[0]
@@ -60,14 +57,14 @@ def test_render_of_a_scene_uses_each_input_from_its_own_place(bench):
         put = lambda x: torch.from_numpy(np.asarray(x)).float()[None]
         out = run.model(codes, f_lip, put(take.K), put(take.cam_to_head[1]), put(take.background).permute(0, 3, 1, 2) / 255)
     want = (out["image"][0].clamp(0, 1) * 255).permute(1, 2, 0).numpy()
-    assert np.abs(D.rendered(bench, scene)[0] - want).max() <= 1
+    assert np.abs(disentangle.rendered(bench, scene)[0] - want).max() <= 1
 
 
 def test_recombinations_were_never_trained_and_borrow_from_another_person(bench):
     seen = {tuple(int(bench.train.names[f][bench.train.label[f][i]]) for f in ("id", "al", "ill"))
             for i in range(len(bench.train))}
-    unseen = [{**one, "identity": bench.world.names[one["identity"]]} for one in toyset.design(3, 3, 0)[1]]
-    pairs = list(D.recombinations(bench, unseen))
+    unseen = [{**one, "identity": bench.world.names[one["identity"]]} for one in dataset.design(3, 3, 0)[1]]
+    pairs = list(disentangle.recombinations(bench, unseen))
     assert len(pairs) == len(unseen) > 0
     for one, (scene, new) in zip(unseen, pairs):
         triple = tuple(int(bench.train.names[f][getattr(new, f)]) for f in ("id", "al", "ill"))
@@ -76,23 +73,23 @@ def test_recombinations_were_never_trained_and_borrow_from_another_person(bench)
 
 
 def test_recombination_scores_a_perfect_model_and_one_that_keeps_the_old_light(bench, monkeypatch):
-    unseen = [{**one, "identity": bench.world.names[one["identity"]]} for one in toyset.design(3, 3, 0)[1]][:3]
-    monkeypatch.setattr(D, "rendered", lambda bench, scene: D.truth(bench, scene)[0])
-    assert set(D.recombination(bench, unseen).values()) == {np.inf}
-    monkeypatch.setattr(D, "rendered", lambda bench, scene: D.truth(bench, scene.but(ill=0))[0])
-    worse = D.recombination(bench, [one for one in unseen if one["light"] != 0])
+    unseen = [{**one, "identity": bench.world.names[one["identity"]]} for one in dataset.design(3, 3, 0)[1]][:3]
+    monkeypatch.setattr(disentangle, "rendered", lambda bench, scene: disentangle.truth(bench, scene)[0])
+    assert set(disentangle.recombination(bench, unseen).values()) == {np.inf}
+    monkeypatch.setattr(disentangle, "rendered", lambda bench, scene: disentangle.truth(bench, scene.but(ill=0))[0])
+    worse = disentangle.recombination(bench, [one for one in unseen if one["light"] != 0])
     assert worse["recombined, head"] < 40
 
 
 def test_reconstruction_is_of_held_out_frames_in_their_own_place(bench, monkeypatch):
     """A painter that shows the true frames, but for an error of 10 in every channel."""
     def painter(run, train_, heldout, number, expression, only):
-        assert expression == "extractor" and len(only) == D.FRAMES
+        assert expression == "extractor" and len(only) == disentangle.FRAMES
         frames = heldout.takes[number].frames[heldout.rows[number][only]].astype(int)
         return np.where(frames < 128, frames + 10, frames - 10).astype(np.uint8)
 
-    monkeypatch.setattr(D, "render_heldout", painter)
-    figures = D.reconstruction(bench)
+    monkeypatch.setattr(disentangle, "render_heldout", painter)
+    figures = disentangle.reconstruction(bench)
     assert figures["held out, image"] == pytest.approx(20 * np.log10(25.5)) == figures["held out, head"]
 
 
@@ -100,7 +97,7 @@ def readings(bench, scene, leak=None):
     """What an exact reader says of a scene, (T, D); leak (from, to, share) spoils it."""
     names = bench.train.names
     weights = bench.world.pick(*(int(names[f][getattr(scene, f)]) for f in ("id", "al", "ill")))
-    expression = factors.with_mouth_of(D.true_expression(bench, scene.ex), D.true_expression(bench, scene.lips))
+    expression = factors.with_mouth_of(disentangle.true_expression(bench, scene.ex), disentangle.true_expression(bench, scene.lips))
     said = np.stack([factors.target(bench.world, weights, e) for e in expression])
     if leak:
         source, to, share = leak
@@ -110,24 +107,24 @@ def readings(bench, scene, leak=None):
 
 
 def test_leakage_of_a_perfect_model_is_the_identity(bench, monkeypatch):
-    monkeypatch.setattr(D, "rendered", lambda bench, scene: readings(bench, scene))
-    monkeypatch.setattr(D, "truth", lambda bench, scene: (readings(bench, scene), None))
+    monkeypatch.setattr(disentangle, "rendered", lambda bench, scene: readings(bench, scene))
+    monkeypatch.setattr(disentangle, "truth", lambda bench, scene: (readings(bench, scene), None))
     monkeypatch.setattr(factors, "read", lambda reader, frames, pose: frames)
-    render, true = D.leakage(bench, factors.FactorReader(23), 0)
+    render, true = disentangle.leakage(bench, factors.FactorReader(23), 0)
     np.testing.assert_allclose(render, np.eye(5), atol=1e-12)
     np.testing.assert_allclose(true, np.eye(5), atol=1e-12)
-    assert D.worst_leak(render) < 1e-12
+    assert disentangle.worst_leak(render) < 1e-12
 
 
 def test_leakage_names_the_code_that_leaks_and_where_to(bench, monkeypatch):
-    monkeypatch.setattr(D, "rendered", lambda bench, scene: readings(bench, scene, ("al", "ill", 0.5)))
-    monkeypatch.setattr(D, "truth", lambda bench, scene: (readings(bench, scene), None))
+    monkeypatch.setattr(disentangle, "rendered", lambda bench, scene: readings(bench, scene, ("al", "ill", 0.5)))
+    monkeypatch.setattr(disentangle, "truth", lambda bench, scene: (readings(bench, scene), None))
     monkeypatch.setattr(factors, "read", lambda reader, frames, pose: frames)
-    render, _ = D.leakage(bench, factors.FactorReader(23), 0)
+    render, _ = disentangle.leakage(bench, factors.FactorReader(23), 0)
     off = render - np.diag(render.diagonal())
     np.testing.assert_allclose(render.diagonal(), 1, atol=1e-12)
     row, column = np.unravel_index(off.argmax(), off.shape)
-    assert (D.MOVED[row], D.MOVED[column]) == ("al", "ill") and D.worst_leak(render) == pytest.approx(off.max())
+    assert (disentangle.MOVED[row], disentangle.MOVED[column]) == ("al", "ill") and disentangle.worst_leak(render) == pytest.approx(off.max())
     off[row, column] = 0
     assert off.max() < 1e-12, "nothing else leaks"
 
@@ -136,7 +133,7 @@ def test_worst_leak_is_relative_to_its_row():
     matrix = np.eye(5)
     matrix[1] = [0.04, 0.2, 0.0, 0.05, 0.0]
     matrix[3, 0] = 0.2
-    assert D.worst_leak(matrix) == pytest.approx(0.25)
+    assert disentangle.worst_leak(matrix) == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize("mouth, sign", [("B", 1), ("A", 0)])
@@ -152,9 +149,9 @@ def test_audio_swap_tells_whose_mouth_it_is(bench, monkeypatch, mouth, sign):
         marks = corpus.takes[number].landmarks[corpus.rows[number][:len(frames)]]
         return marks + 0.02 * rng.normal(size=marks.shape)
 
-    monkeypatch.setattr(landmarker, "predict", predict)
-    monkeypatch.setattr(D, "rendered", lambda bench, scene, f_a: np.zeros((len(f_a), 4, 4, 3), np.uint8))
-    figures = D.audio_swap(bench, landmarker.Landmarker(torch.zeros(68, 2), torch.zeros(20, 2)))
+    monkeypatch.setattr(landmark_regressor, "predict", predict)
+    monkeypatch.setattr(disentangle, "rendered", lambda bench, scene, f_a: np.zeros((len(f_a), 4, 4, 3), np.uint8))
+    figures = disentangle.audio_swap(bench, landmark_regressor.Landmarker(torch.zeros(68, 2), torch.zeros(20, 2)))
     assert calls == bench.world.names
     if sign:
         assert figures["r_B"] > 0.95 and abs(figures["r_A_given_B"]) < 0.2
@@ -167,14 +164,14 @@ def test_audio_swap_tells_whose_mouth_it_is(bench, monkeypatch, mouth, sign):
 def test_with_mouth_of_takes_the_upper_face_of_one_and_the_mouth_of_the_other():
     upper, mouth = np.full((2, 8), 1.0), np.full((2, 8), 2.0)
     mixed = factors.with_mouth_of(upper, mouth)[0]
-    assert dict(zip(toyset.EXPRESSION, mixed)) == {name: 1.0 if name in factors.UPPER else 2.0 for name in toyset.EXPRESSION}
+    assert dict(zip(shape.EXPRESSION, mixed)) == {name: 1.0 if name in factors.UPPER else 2.0 for name in shape.EXPRESSION}
     assert mouth[0, -1] == 2.0, "the input is left alone"
 
 
 def test_the_eye_and_mouth_views_follow_the_head(bench):
     """A white square painted at the projected mouth is in the middle of the third view, at every pose."""
     poses = factors.head_poses(bench.train.takes[0], 64)[[0, 8, 16]]
-    K, distance = factors.mesh.default_camera(64)
+    K, distance = default_camera(64)
     mouth = tracking.generic_model().mean[48:68].mean(0)
     frames = np.zeros((3, 64, 64, 3), np.uint8)
     for frame, pose in zip(frames, poses):

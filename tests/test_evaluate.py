@@ -6,21 +6,26 @@ import numpy as np
 import pytest
 import torch
 
-import animate
 import evaluate
-import measures
-import scores
-import syncnet
+import evaluation.heldout as H
+import evaluation.judges as J
+import evaluation.landmark_regressor as L
+import evaluation.sync_expert as X
 from config import SMALL
-from corpus import Corpus
-from data import CANONICAL, STABLE
-from media import InputError
-from takes import Take
+from data.corpus import Corpus
+from data.crops import CANONICAL, STABLE
+from data.take import Take
+from evaluation import measures, syncnet
+from evaluation.judges import make_judges
+from evaluation.sync_expert import sync_expert
+from evaluation.tables import markdown, write_table
+from inference.run import Run
+from tools.errors import InputError
 
 FPS, SIZE, WINDOW = 25.0, 32, 6
 CFG = replace(SMALL, data="drawn", size=SIZE, crop=16, audio_window=WINDOW, d_lip=8)
 CPU = torch.device("cpu")
-RUN = animate.Run.__new__(animate.Run)  # nobody looks into it: the painter stands for the model
+RUN = Run.__new__(Run)  # nobody looks into it: the painter stands for the model
 
 
 def draw(opening, skin, rng):
@@ -74,10 +79,10 @@ def drawn(folder, lengths, seed):
 
 
 def short_training(patch):
-    blank = scores.landmarker.Landmarker(torch.zeros(68, 2), torch.zeros(20, 2))
-    patch.setattr(scores, "EXPERT_ITERS", 120)
-    patch.setattr(scores, "trained_landmarker", lambda train, seed, device: blank)
-    patch.setattr(scores.landmarker, "predict", lambda model, frames: landmarks_of(np.linspace(0, 1, len(frames))))
+    blank = L.Landmarker(torch.zeros(68, 2), torch.zeros(20, 2))
+    patch.setattr(X, "EXPERT_ITERS", 120)
+    patch.setattr(J, "trained_landmarker", lambda train, seed, device: blank)
+    patch.setattr(L, "predict", lambda model, frames: landmarks_of(np.linspace(0, 1, len(frames))))
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +92,7 @@ def world(tmp_path_factory):
     train, heldout = drawn(folder / "train", [90] * 6, 0), drawn(folder / "heldout", [60, 47], 1)
     with pytest.MonkeyPatch.context() as patch:
         short_training(patch)
-        judges = scores.make_judges(CFG, train, heldout, folder, CPU, keep=folder / "sync_expert.pt")
+        judges = make_judges(CFG, train, heldout, folder, CPU, keep=folder / "sync_expert.pt")
     return train, heldout, judges, folder
 
 
@@ -102,13 +107,13 @@ def painter(monkeypatch):
             opening = heard(np.asarray(own if f_a is None else f_a))
             shown = opening[(np.arange(len(opening)) - late).clip(0, len(opening) - 1)]
             return iter(draw(shown, np.full(3, 170.0), np.random.default_rng(number)))
-        monkeypatch.setattr(evaluate, "render_heldout", render)
+        monkeypatch.setattr(H, "render_heldout", render)
     return use
 
 
 def one_row(world, name):
     train, heldout, judges, _ = world
-    rows = evaluate.table(RUN, train, heldout, judges, [name])
+    rows = H.table(RUN, train, heldout, judges, [name])
     assert [row["row"] for row in rows] == [name], "only what was asked for"
     return rows[0]
 
@@ -123,17 +128,17 @@ def test_sync_offset_of_the_table_is_positive_where_the_picture_is_late(world, p
 def test_every_take_is_compared_with_its_own_sound_in_every_row(world, painter):
     painter()
     train, heldout, judges, _ = world
-    for name in ("audio_pose", evaluate.SHUFFLED):
+    for name in ("audio_pose", H.SHUFFLED):
         heard_by = []
         spy = lambda frames, take, rows, f_a: heard_by.append(f_a) or judges.distances(frames, take, rows, f_a)
-        evaluate.table(RUN, train, heldout, replace(judges, distances=spy), [name])
+        H.table(RUN, train, heldout, replace(judges, distances=spy), [name])
         assert len(heard_by) == 2 and np.array_equal(heard_by[0], features(heldout.takes[0].wave, np.arange(60) / FPS))
         assert np.array_equal(heard_by[1], features(heldout.takes[1].wave, np.arange(47) / FPS))
 
 
 def test_rows_of_the_truth_and_of_another_sound(world, painter):
     painter()
-    truth, own, shuffled = (one_row(world, name) for name in ("truth", "audio_pose", evaluate.SHUFFLED))
+    truth, own, shuffled = (one_row(world, name) for name in ("truth", "audio_pose", H.SHUFFLED))
     assert truth["PSNR (dB)"] == truth["PSNR head (dB)"] == np.inf
     assert truth["SSIM"] == pytest.approx(1) and truth["FID"] == pytest.approx(0, abs=1e-6)
     assert truth["Sync offset"] == 0 and truth["Sync confidence"] > 0.3
@@ -146,7 +151,7 @@ def test_fid_of_the_table_is_that_of_all_frames_together(world, painter):
     from scipy.linalg import sqrtm
     painter()
     _, heldout, judges, _ = world
-    made = np.concatenate([np.stack(list(evaluate.render_heldout(None, None, heldout, n, ""))) for n in (0, 1)])
+    made = np.concatenate([np.stack(list(H.render_heldout(None, None, heldout, n, ""))) for n in (0, 1)])
     x, y = (judges.features.extract(f) for f in (made, np.concatenate([t.frames for t in heldout.takes])))
     cx, cy = np.cov(x.T), np.cov(y.T)
     want = ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(cx + cy - 2 * sqrtm(cx @ cy).real)
@@ -156,8 +161,8 @@ def test_fid_of_the_table_is_that_of_all_frames_together(world, painter):
 def test_csv_and_markdown_hold_the_same_rows_and_the_note_names_the_judges(world, painter, tmp_path):
     painter()
     train, heldout, judges, _ = world
-    rows = evaluate.table(RUN, train, heldout, judges, ["truth", "mean_face"])
-    evaluate.write_table(tmp_path, "t", rows, evaluate.markdown(rows, judges.note()))
+    rows = H.table(RUN, train, heldout, judges, ["truth", "mean_face"])
+    write_table(tmp_path, "t", rows, markdown(rows, judges.note()))
     head, _, *lines, _, note = (tmp_path / "t.md").read_text().splitlines()
     cells = [[c.strip() for c in line.strip("|").split("|")] for line in (head, *lines)]
     records = list(csv.DictReader((tmp_path / "t.csv").open()))
@@ -173,22 +178,22 @@ def test_csv_and_markdown_hold_the_same_rows_and_the_note_names_the_judges(world
 def test_stand_in_heads_get_an_expert_of_other_sentences(world, tmp_path, monkeypatch):
     train, heldout, _, _ = world
     short_training(monkeypatch)
-    monkeypatch.setattr(scores, "EXPERT_ITERS", 2)
+    monkeypatch.setattr(X, "EXPERT_ITERS", 2)
     asked = []
-    monkeypatch.setattr(scores, "other_sentences", lambda cfg, work, device: asked.append(cfg.data) or train)
-    judges = scores.make_judges(replace(CFG, data=None), train, heldout, tmp_path, CPU)
+    monkeypatch.setattr(X, "other_sentences", lambda cfg, work, device: asked.append(cfg.data) or train)
+    judges = make_judges(replace(CFG, data=None), train, heldout, tmp_path, CPU)
     assert asked == [None] and "other sentences of the same people" in judges.note()
 
 
 def test_takes_too_short_for_an_offset_are_nan(world, painter, tmp_path):
     painter()
     train, short = world[0], drawn(tmp_path / "short", [30, 2], 2)
-    judges = scores.make_judges(CFG, train, short, tmp_path, CPU, keep=world[3] / "sync_expert.pt")
-    row = evaluate.table(RUN, train, short, judges, ["audio_pose"])[0]
+    judges = make_judges(CFG, train, short, tmp_path, CPU, keep=world[3] / "sync_expert.pt")
+    row = H.table(RUN, train, short, judges, ["audio_pose"])[0]
     assert all(np.isnan(row[name]) for name in ("Sync confidence", "Sync offset", "lag (frames)"))
     assert np.isfinite(row["PSNR (dB)"]) and np.isfinite(row["FID"])
     single = drawn(tmp_path / "single", [1], 3)
-    assert np.isnan(evaluate.table(RUN, train, single, judges, ["audio_pose"])[0]["FID"])
+    assert np.isnan(H.table(RUN, train, single, judges, ["audio_pose"])[0]["FID"])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -198,15 +203,15 @@ def test_takes_too_short_for_an_offset_are_nan(world, painter, tmp_path):
 def test_the_expert_is_kept_and_used_again_for_the_same_data_only(world, monkeypatch):
     train, heldout, _, folder = world
     short_training(monkeypatch)
-    monkeypatch.setattr(syncnet, "train_expert", lambda *args: pytest.fail("trained again"))
-    again = scores.make_judges(CFG, train, heldout, folder, CPU, keep=folder / "sync_expert.pt")
+    monkeypatch.setattr(X, "train_expert", lambda *args: pytest.fail("trained again"))
+    again = make_judges(CFG, train, heldout, folder, CPU, keep=folder / "sync_expert.pt")
     take, rows, f_a = heldout.takes[0], heldout.rows[0], np.array(heldout.f_a[:60])
     old, new = (judges.distances(np.asarray(take.frames), take, rows, f_a) for judges in (world[2], again))
     assert np.array_equal(old[0], new[0], equal_nan=True) and np.array_equal(old[1], new[1])
     for change in ({"seed": 5}, {"sentences": "3"}, {"data": None}):
         with pytest.raises(pytest.fail.Exception, match="trained again"):
-            monkeypatch.setattr(scores, "other_sentences", lambda *args: train)
-            scores.sync_expert(replace(CFG, **change), train, folder, CPU, folder / "sync_expert.pt")
+            monkeypatch.setattr(X, "other_sentences", lambda *args: train)
+            sync_expert(replace(CFG, **change), train, folder, CPU, folder / "sync_expert.pt")
 
 
 @pytest.mark.parametrize("spoil", [
@@ -220,16 +225,15 @@ def test_a_damaged_expert_is_one_line(world, tmp_path, spoil, monkeypatch):
     path.write_bytes((world[3] / "sync_expert.pt").read_bytes())
     spoil(path, torch.load(path, weights_only=True))
     with pytest.raises(InputError, match="sync_expert.pt: damaged.*delete it") as error:
-        scores.sync_expert(CFG, world[0], tmp_path, CPU, path)
+        sync_expert(CFG, world[0], tmp_path, CPU, path)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("option, content", [("fid", "text"), ("fid", "weights"), ("weights", "text"),
                                              ("weights", "weights")])
 def test_a_file_of_weights_that_does_not_fit_is_one_line_before_any_work(tmp_path, monkeypatch, option, content):
-    import train
     monkeypatch.setattr(evaluate, "load_run", lambda *args: None)
-    monkeypatch.setattr(train, "prepare", lambda *args: pytest.fail("frames are made before the file is refused"))
+    monkeypatch.setattr(evaluate, "prepare_again", lambda *args: pytest.fail("frames are made before the file is refused"))
     path = tmp_path / "other.pt"
     path.write_text("not weights") if content == "text" else torch.save({"a.weight": torch.zeros(3)}, path)
     with pytest.raises(InputError, match="other.pt") as error:
@@ -254,9 +258,9 @@ class Listener(syncnet.SyncNet):
 def test_syncnet_in_the_table_is_named_with_its_reach_and_refuses_clips_without_a_window(world, painter, tmp_path):
     painter()
     train, heldout = world[0], drawn(tmp_path / "heldout", [60, 30], 4)
-    judges = scores.make_judges(CFG, train, heldout, tmp_path, CPU, net=Listener())
+    judges = make_judges(CFG, train, heldout, tmp_path, CPU, net=Listener())
     assert "SyncNet's published weights, 12 offsets each way" in judges.note()  # 29 frames less 5, halved
-    row = evaluate.table(RUN, train, heldout, judges, ["audio_pose"])[0]
+    row = H.table(RUN, train, heldout, judges, ["audio_pose"])[0]
     assert row["Sync confidence"] > 0 and abs(row["Sync offset"]) <= 12
     with pytest.raises(InputError, match="--syncnet"):
-        scores.make_judges(CFG, train, drawn(tmp_path / "short", [5], 5), tmp_path, CPU, net=Listener())
+        make_judges(CFG, train, drawn(tmp_path / "short", [5], 5), tmp_path, CPU, net=Listener())

@@ -13,11 +13,12 @@ import pytest
 import torch
 
 import exercises
-from exercise_checks import Exercise, NoAnswer, Probe, diagnose, gradient
-from exercises import EXERCISES
-from media import InputError
+from classroom import runner, stubs
+from classroom.checks import Exercise, NoAnswer, Probe, diagnose, gradient
+from classroom.registry import link_of
+from classroom.stubs import EXERCISES
 from mutants import MUTANTS
-from registry import link_of
+from tools.errors import InputError
 
 
 def with_marks(names):
@@ -30,7 +31,7 @@ each_exercise = pytest.mark.parametrize("name", with_marks(EXERCISES))
 
 def function_of(name, old="", new=""):
     """Our function of an exercise, with `old` in its source replaced; old must stand there once."""
-    module, function = link_of(name).function.split(".")
+    module, function = link_of(name).module, link_of(name).name
     home = importlib.import_module(module)
     source = inspect.getsource(getattr(home, function))
     if old and source.count(old) != 1:
@@ -164,8 +165,8 @@ def one_probe(function, *probes):
 def test_a_mistake_that_another_probe_refutes_is_not_reported():
     first = Probe("first", lambda: 2.0, 1.0, {"doubled": 2.0})
     second = Probe("second", lambda: 5.0, 3.0, {"doubled": 6.0, "other": 5.0})
-    assert one_probe(None, first).mistake == "doubled"
-    verdict = one_probe(None, first, second)
+    assert one_probe(len, first).mistake == "doubled"
+    verdict = one_probe(len, first, second)
     assert verdict.mistake == "other" and verdict.message == "got 5, want 3 (asked: second). Other."
 
 
@@ -174,8 +175,8 @@ def test_an_error_that_a_known_mistake_raises_gets_its_hint():
         raise ValueError("Non-positive determinant")
 
     probe = Probe("q", mirrored, 1.0, errors={"other": "determinant"})
-    assert one_probe(None, probe).message == "Non-positive determinant (asked: q). Other."
-    refuted = one_probe(None, probe, Probe("second", lambda: 1.0, 1.0, {"other": 5.0}))
+    assert one_probe(len, probe).message == "Non-positive determinant (asked: q). Other."
+    refuted = one_probe(len, probe, Probe("second", lambda: 1.0, 1.0, {"other": 5.0}))
     assert (refuted.status, refuted.mistake) == ("crashed", None)
 
 
@@ -186,12 +187,12 @@ def test_an_error_that_a_known_mistake_raises_gets_its_hint():
     (None, "the function returns None; does it end with a return? (asked: q)"),
     ({"a": 1}, "the function returns a dict, not a tensor, array or number (asked: q)")])
 def test_wrong_answers_are_explained(answer, message):
-    verdict = one_probe(None, Probe("q", lambda: answer, 0.5))
+    verdict = one_probe(len, Probe("q", lambda: answer, 0.5))
     assert (verdict.status, verdict.message) == ("wrong", message)
 
 
 def test_the_entry_that_is_farthest_off_is_shown():
-    verdict = one_probe(None, Probe("q", lambda: [[1.0, 2.0], [3.0, 9.0]], [[1.0, 2.5], [3.0, 4.0]]))
+    verdict = one_probe(len, Probe("q", lambda: [[1.0, 2.0], [3.0, 9.0]], [[1.0, 2.5], [3.0, 4.0]]))
     assert verdict.message == "got 9 at [1, 1], want 4 (asked: q)."
 
 
@@ -211,12 +212,12 @@ def test_lost_gradients_are_explained():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("student") / "my"
-    exercises.start(path, list(EXERCISES))
+    stubs.start(path, list(EXERCISES))
     return path
 
 
 def student(folder, name):
-    return exercises.student_function(folder / f"{name}.py", link_of(name).function.split(".")[1])
+    return runner.student_function(folder / f"{name}.py", link_of(name).name)
 
 
 @each_exercise
@@ -233,11 +234,11 @@ def test_a_stub_is_our_signature_and_docstring_and_raises_its_name(name, folder)
 
 
 def test_a_stub_follows_our_source(tmp_path, monkeypatch):
-    text = (exercises.ROOT / "losses.py").read_text()
-    monkeypatch.setattr(exercises, "ROOT", tmp_path)
+    text = (stubs.ROOT / "losses.py").read_text()
+    monkeypatch.setattr(stubs, "ROOT", tmp_path)
     changed = text.replace("tau: float = 0.5) -> Tensor:", "temperature: float = 0.25) -> Tensor:")
     (tmp_path / "losses.py").write_text(changed.replace("logits.logsumexp(1)", "math.fsum(logits)"))
-    stub = exercises.stub("eq8", tmp_path)
+    stub = stubs.stub("eq8", tmp_path)
     assert "temperature: float = 0.25" in stub and "logsumexp(1)" not in stub and "import math\n" in stub
 
 
@@ -248,9 +249,9 @@ def test_a_stub_has_the_tools_that_a_student_reaches_for(folder):
 
 
 def test_start_never_writes_over_a_file(tmp_path, capsys):
-    exercises.start(tmp_path / "my", ["eq8", "eq9"])
+    stubs.start(tmp_path / "my", ["eq8", "eq9"])
     (tmp_path / "my/eq8.py").write_text("mine")
-    exercises.start(tmp_path / "my", ["eq8", "eq9", "eq2"])
+    stubs.start(tmp_path / "my", ["eq8", "eq9", "eq2"])
     assert (tmp_path / "my/eq8.py").read_text() == "mine" and (tmp_path / "my/eq2.py").is_file()
     said = capsys.readouterr().out.splitlines()
     assert said[1] == (f"{tmp_path / 'my'}: 1 of 3 stubs written, 2 were there already and stay as they are; "
@@ -258,7 +259,7 @@ def test_start_never_writes_over_a_file(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["start", str(exercises.ROOT)], "holds the program itself"), (["start", "a file"], "cannot be made"),
+    (["start", str(stubs.ROOT)], "holds the program itself"), (["start", "a file"], "cannot be made"),
     (["check", "nowhere"], "no such folder; make it with"),
     (["check", "my/eq8.py"], "^my/eq8.py: is a file; give its folder: check my/ --only eq8$"),
     (["check", "a file"], "a file: is a file; give its folder: check ./$"),
@@ -278,21 +279,21 @@ def test_errors_of_use_are_one_line(arguments, message, tmp_path, monkeypatch):
 def test_list_shows_every_exercise_once_with_its_rating(capsys):
     assert exercises.main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert sum(line.startswith("Session") for line in lines) == len(exercises.SESSIONS) == 6
+    assert sum(line.startswith("Session") for line in lines) == len(stubs.SESSIONS) == 6
     assert [line.split()[0] for line in lines if not line.startswith("Session")] == list(EXERCISES)
-    assert set(EXERCISES) == set(exercises.FOUND), "an exercise is in no session"
+    assert set(EXERCISES) == set(stubs.FOUND), "an exercise is in no session"
     for line in lines:
         name = line.split()[0]
         assert name == "Session" or line.split()[1] == EXERCISES[name].rating in ("easy", "medium", "hard")
 
 
 def test_only_takes_a_name_or_an_equation():
-    assert exercises.choose("eq8") == ["eq8"] and exercises.choose("light") == ["light"]
-    assert exercises.choose("EQ8") == exercises.choose("eq8.py") == ["eq8"]
-    assert exercises.choose("EQ1") == exercises.choose("eq1")
-    eq1 = exercises.choose("eq1")
+    assert stubs.choose("eq8") == ["eq8"] and stubs.choose("light") == ["light"]
+    assert stubs.choose("EQ8") == stubs.choose("eq8.py") == ["eq8"]
+    assert stubs.choose("EQ1") == stubs.choose("eq1")
+    eq1 = stubs.choose("eq1")
     assert {"eq1_encoding", "eq1_rays", "eq1_weights", "eq1_sampling"} <= set(eq1) < set(EXERCISES)
-    assert all(name.startswith("eq1_") for name in eq1) and exercises.choose(None) == list(EXERCISES)
+    assert all(name.startswith("eq1_") for name in eq1) and stubs.choose(None) == list(EXERCISES)
 
 
 # ----------------------------------------------------------------------------------------------------- checks
@@ -300,13 +301,13 @@ def test_only_takes_a_name_or_an_equation():
 def write_answer(folder, name, body):
     """The stub with `body` in place of its raise."""
     raising = f'    raise NotImplementedError("{name}")\n'
-    text = exercises.stub(name, folder)
+    text = stubs.stub(name, folder)
     assert text.endswith(raising)
     (folder / f"{name}.py").write_text(text.removesuffix(raising) + body)
 
 
 def our_body(name):
-    _, function, lines = exercises.function_node(link_of(name))
+    _, function, lines = stubs.function_node(link_of(name))
     return "\n".join(lines[function.body[0].end_lineno:function.end_lineno]) + "\n"
 
 
@@ -330,7 +331,7 @@ def test_check_survives_what_students_write(tmp_path, capsys, monkeypatch):
     write_answer(tmp_path, "eq6", "    return (1\n")
     write_answer(tmp_path, "eq7", "    raise SystemExit('bye')\n")
     (tmp_path / "eq8.py").write_text("x = 1\n")
-    exercises.start(tmp_path, ["light"])
+    stubs.start(tmp_path, ["light"])
     line = len((tmp_path / "eq4.py").read_text().splitlines())
     wanted = {"eq2": ("stopped", "a loop without end?"), "eq3": ("crashed", "exit code 3"),
               "eq4": ("crashed", f"ZeroDivisionError in line {line}, `return len(phi) / 0`: division by zero"),
@@ -338,7 +339,7 @@ def test_check_survives_what_students_write(tmp_path, capsys, monkeypatch):
               "eq6": ("crashed", ", `return (1`, is not Python: '(' was never closed"), "eq7": ("crashed", "bye"),
               "eq8": ("crashed", "eq8.py has no function info_nce; was it renamed?"), "light": ("not started", ""),
               "eq9": ("not started", "there is no eq9.py")}
-    monkeypatch.setattr(exercises, "EXERCISES", {name: EXERCISES[name] for name in wanted})
+    monkeypatch.setattr(stubs, "EXERCISES", {name: EXERCISES[name] for name in wanted})
     monkeypatch.setattr(exercises, "LIMIT", 4.0)
     capsys.readouterr()
     assert exercises.main(["check", str(tmp_path), "--json", str(tmp_path / "out.json")]) == 1
@@ -359,33 +360,33 @@ def test_a_syntax_error_shows_its_line(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     folder = exercises.Path(".")
     (folder / "eq6.py").write_text("if m\n    return 1\n")
-    assert exercises.judge("eq6", folder).message == "line 1, `if m`, is not Python: expected ':'"
+    assert runner.judge("eq6", folder).message == "line 1, `if m`, is not Python: expected ':'"
     (folder / "eq5.py").write_text("import eq6\n")
-    assert exercises.judge("eq5", folder).message == "eq6.py, line 1, `if m`, is not Python: expected ':'"
+    assert runner.judge("eq5", folder).message == "eq6.py, line 1, `if m`, is not Python: expected ':'"
     (folder / "eq6.py").write_bytes(b"x = '\xff'\n")  # not UTF-8
-    assert "is not Python" in exercises.judge("eq6", folder).message
+    assert "is not Python" in runner.judge("eq6", folder).message
     (folder / "eq6.py").write_bytes(b"x = 1\0\n")
-    assert exercises.judge("eq6", folder).message == "it is not Python: source code string cannot contain null bytes"
+    assert runner.judge("eq6", folder).message == "it is not Python: source code string cannot contain null bytes"
 
 
 def test_a_function_that_is_only_imported_does_not_count(tmp_path):
-    exercises.start(tmp_path, ["eq8", "eq9"])
+    stubs.start(tmp_path, ["eq8", "eq9"])
     (tmp_path / "eq8.py").write_text("from losses import info_nce\n")
-    verdict = exercises.judge("eq8", tmp_path)
+    verdict = runner.judge("eq8", tmp_path)
     assert (verdict.status, verdict.message) == ("not started",
                                                  "info_nce is imported from losses.py, our own; write yours")
     write_answer(tmp_path, "eq8", our_body("eq8"))
-    assert exercises.judge("eq8", tmp_path).status == "passed"
+    assert runner.judge("eq8", tmp_path).status == "passed"
     (tmp_path / "mine.py").write_text("def doubled(a, b):\n    return 2 * (a * b).sum(-1)\n")
     (tmp_path / "eq9.py").write_text("import functools, mine\ncosine_similarity = functools.partial(mine.doubled)\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(tmp_path)
-        assert exercises.judge("eq9", tmp_path).status == "wrong", "a module of one's own is one's own work"
+        assert runner.judge("eq9", tmp_path).status == "wrong", "a module of one's own is one's own work"
 
 
 def test_long_output_of_a_student_is_cut(capsys):
     verdict = diagnose(EXERCISES["eq2"], function_of("eq2"))
-    exercises.report(iter([(verdict, "line\n" * 30)]), 1)
+    runner.report(iter([(verdict, "line\n" * 30)]), 1)
     said = capsys.readouterr().out.splitlines()
-    assert len(said) == exercises.PRINTED + 3 and said[exercises.PRINTED] == "    | ... 20 lines more"
-    assert math.isclose(exercises.LIMIT, 20)
+    assert len(said) == runner.PRINTED + 3 and said[runner.PRINTED] == "    | ... 20 lines more"
+    assert math.isclose(runner.LIMIT, 20)

@@ -5,9 +5,10 @@ from types import SimpleNamespace as Namespace
 import numpy as np
 import pytest
 
-import landmarks
 import tracking
-from media import InputError, write_video
+from tools import landmarks
+from tools.errors import InputError
+from tools.media import write_video
 
 
 # ---- files -------------------------------------------------------------------------------------------------

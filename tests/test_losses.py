@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 import losses
 from config import PAPER
-from media import InputError
+from tools.errors import InputError
 
 
 def rand(*shape, seed=0):

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-import measures as M
-from media import InputError
+from evaluation import measures
+from tools.errors import InputError
 
 
 def picture(seed, size=40, width=None):
@@ -38,20 +38,20 @@ def spoilt(image, seed, noise=20.0):
 def test_psnr_and_ssim_are_scikit_images(seed, noise, size, width):
     truth = picture(seed, size, width)
     image = spoilt(truth, seed + 10, noise)
-    assert abs(M.psnr(image, truth) - peak_signal_noise_ratio(truth, image, data_range=255)) < 1e-4
+    assert abs(measures.psnr(image, truth) - peak_signal_noise_ratio(truth, image, data_range=255)) < 1e-4
     want = structural_similarity(truth, image, data_range=255, channel_axis=-1, gaussian_weights=True, sigma=1.5,
                                  use_sample_covariance=False)  # the setting of Wang et al. in scikit-image's manual
-    assert abs(M.ssim(image, truth) - want) < 1e-4
+    assert abs(measures.ssim(image, truth) - want) < 1e-4
 
 
 def test_psnr_by_hand():
     truth = np.full((4, 6, 3), 100, np.uint8)
     off_by_one = truth + np.uint8(1)
-    assert abs(M.psnr(off_by_one, truth) - 20 * math.log10(255)) < 1e-9
+    assert abs(measures.psnr(off_by_one, truth) - 20 * math.log10(255)) < 1e-9
     darker = truth.copy()
     darker[0, 0, 0] = 88  # one value of 72 is off by 12: MSE 2. uint8 must not wrap round
-    assert abs(M.psnr(darker, truth) - 10 * math.log10(255**2 / 2)) < 1e-9
-    assert M.psnr(truth, truth) == math.inf
+    assert abs(measures.psnr(darker, truth) - 10 * math.log10(255**2 / 2)) < 1e-9
+    assert measures.psnr(truth, truth) == math.inf
 
 
 def test_masked_psnr_counts_the_mask_only():
@@ -60,17 +60,17 @@ def test_masked_psnr_counts_the_mask_only():
     image[:, :20] ^= 255  # left half wrong
     mask = np.zeros(truth.shape[:2], np.uint8)
     mask[:, 20:] = 255
-    assert M.psnr(image, truth, mask) == math.inf
+    assert measures.psnr(image, truth, mask) == math.inf
     mask[:, :20] = 51  # soft: weight 1/5
     wrong = ((image[:, :20].astype(float) - truth[:, :20]) ** 2).mean()
-    assert abs(M.psnr(image, truth, mask) - 10 * math.log10(255**2 / (wrong * 0.2 / 1.2))) < 1e-9
+    assert abs(measures.psnr(image, truth, mask) - 10 * math.log10(255**2 / (wrong * 0.2 / 1.2))) < 1e-9
     full = np.full(truth.shape[:2], 255, np.uint8)
-    assert abs(M.psnr(image, truth, full) - M.psnr(image, truth)) < 1e-9
+    assert abs(measures.psnr(image, truth, full) - measures.psnr(image, truth)) < 1e-9
 
 
 def test_an_empty_mask_is_an_error():
     image = picture(0)
-    for measure in (M.psnr, M.ssim):
+    for measure in (measures.psnr, measures.ssim):
         with pytest.raises(ValueError, match="empty"):
             measure(image, image, np.zeros(image.shape[:2], np.uint8))
 
@@ -92,10 +92,10 @@ def test_ssim_of_one_window_is_the_formula():
     truth = picture(3, 11)
     image = spoilt(truth, 4)
     want = np.mean([ssim_of_one_window(image[..., c], truth[..., c]) for c in range(3)])
-    assert abs(M.ssim(image, truth) - want) < 1e-9
+    assert abs(measures.ssim(image, truth) - want) < 1e-9
     larger, noisy = picture(3, 20), spoilt(picture(3, 20), 5)
     at = ssim_of_one_window(noisy[4:15, 2:13, 1], larger[4:15, 2:13, 1])
-    assert abs(M.ssim_map(noisy, larger)[9, 7, 1] - at) < 1e-9
+    assert abs(measures.ssim_map(noisy, larger)[9, 7, 1] - at) < 1e-9
 
 
 def test_masked_ssim():
@@ -104,20 +104,20 @@ def test_masked_ssim():
     image[:, :20] = spoilt(truth, 1, 60.0)[:, :20]
     full, left, right = (np.zeros(truth.shape[:2], np.uint8) for _ in range(3))
     full[:], left[:, 5:15], right[:, 27:] = 255, 255, 255  # 27: two windows' reach from the noise
-    assert abs(M.ssim(image, truth, full) - M.ssim(image, truth)) < 1e-12
-    assert M.ssim(image, truth, left) < 0.8
-    assert M.ssim(image, truth, right) == pytest.approx(1)
-    want = M.ssim_map(image, truth)[5:-5, 5:15].mean()
-    assert abs(M.ssim(image, truth, left) - want) < 1e-12
+    assert abs(measures.ssim(image, truth, full) - measures.ssim(image, truth)) < 1e-12
+    assert measures.ssim(image, truth, left) < 0.8
+    assert measures.ssim(image, truth, right) == pytest.approx(1)
+    want = measures.ssim_map(image, truth)[5:-5, 5:15].mean()
+    assert abs(measures.ssim(image, truth, left) - want) < 1e-12
     border = np.zeros(truth.shape[:2], np.uint8)
     border[:3] = 255
     with pytest.raises(ValueError, match="empty"):
-        M.ssim(image, truth, border)
+        measures.ssim(image, truth, border)
 
 
 def test_ssim_needs_room_for_its_window():
     with pytest.raises(ValueError, match="11 x 11"):
-        M.ssim(np.zeros((10, 30, 3), np.uint8), np.zeros((10, 30, 3), np.uint8))
+        measures.ssim(np.zeros((10, 30, 3), np.uint8), np.zeros((10, 30, 3), np.uint8))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ def gaussian(rng, d):
 @given(m1=st.floats(-5, 5), m2=st.floats(-5, 5), s1=st.floats(0, 4), s2=st.floats(0, 4))
 @settings(max_examples=50, deadline=None)
 def test_frechet_distance_in_one_dimension(m1, m2, s1, s2):
-    got = M.frechet_distance(np.array([m1]), np.array([[s1**2]]), np.array([m2]), np.array([[s2**2]]))
+    got = measures.frechet_distance(np.array([m1]), np.array([[s1**2]]), np.array([m2]), np.array([[s2**2]]))
     assert abs(got - ((m1 - m2) ** 2 + (s1 - s2) ** 2)) < 1e-8, "want (m1 - m2)^2 + (s1 - s2)^2: variances, not sigmas?"
 
 
@@ -141,7 +141,7 @@ def test_frechet_distance_of_commuting_covariances():
     rng = np.random.default_rng(0)
     axes, _ = np.linalg.qr(rng.normal(size=(6, 6)))
     s1, s2, m1, m2 = rng.uniform(0, 3, (4, 6))
-    got = M.frechet_distance(m1, axes * s1**2 @ axes.T, m2, axes * s2**2 @ axes.T)
+    got = measures.frechet_distance(m1, axes * s1**2 @ axes.T, m2, axes * s2**2 @ axes.T)
     assert abs(got - ((m1 - m2) ** 2 + (s1 - s2) ** 2).sum()) < 1e-9
 
 
@@ -152,37 +152,37 @@ def test_frechet_distance_in_two_dimensions():
         (m1, a), (m2, b) = gaussian(rng, 2), gaussian(rng, 2)
         cross = math.sqrt(np.trace(a @ b) + 2 * math.sqrt(np.linalg.det(a @ b)))
         want = ((m1 - m2) ** 2).sum() + np.trace(a) + np.trace(b) - 2 * cross
-        assert abs(M.frechet_distance(m1, a, m2, b) - want) < 1e-9
-        assert abs(M.frechet_distance(m2, b, m1, a) - want) < 1e-9
+        assert abs(measures.frechet_distance(m1, a, m2, b) - want) < 1e-9
+        assert abs(measures.frechet_distance(m2, b, m1, a) - want) < 1e-9
 
 
 def test_frechet_distance_is_that_of_the_usual_program():
     """FID's programs take the matrix square root of the product (scipy.linalg.sqrtm)."""
     (m1, a), (m2, b) = (gaussian(np.random.default_rng(s), 8) for s in (1, 2))
     want = ((m1 - m2) ** 2).sum() + np.trace(a + b - 2 * sqrtm(a @ b).real)
-    assert abs(M.frechet_distance(m1, a, m2, b) - want) < 1e-8
+    assert abs(measures.frechet_distance(m1, a, m2, b) - want) < 1e-8
 
 
 def test_frechet_distance_with_fewer_frames_than_features():
     """Singular covariances: 0 against itself; for orthogonal subspaces nothing is shared, the traces add up."""
     features = np.random.default_rng(0).normal(size=(4, 10))
-    mean, cov = M.feature_statistics(features)
-    assert abs(M.frechet_distance(mean, cov, mean, cov)) < 1e-6
+    mean, cov = measures.feature_statistics(features)
+    assert abs(measures.frechet_distance(mean, cov, mean, cov)) < 1e-6
     a, b = np.diag([4.0, 1, 0, 0]), np.diag([0, 0, 2.0, 3.0])
-    assert abs(M.frechet_distance(np.zeros(4), a, np.zeros(4), b) - 10) < 1e-9
+    assert abs(measures.frechet_distance(np.zeros(4), a, np.zeros(4), b) - 10) < 1e-9
 
 
 def test_feature_statistics_in_loops():
     x = np.random.default_rng(3).normal(size=(5, 3))
-    mean, cov = M.feature_statistics(x)
+    mean, cov = measures.feature_statistics(x)
     for i in range(3):
         assert abs(mean[i] - sum(x[n, i] for n in range(5)) / 5) < 1e-12
         for j in range(3):
             want = sum((x[n, i] - mean[i]) * (x[n, j] - mean[j]) for n in range(5)) / 4
             assert abs(cov[i, j] - want) < 1e-12
-    assert M.feature_statistics(x[:, :1])[1].shape == (1, 1)
+    assert measures.feature_statistics(x[:, :1])[1].shape == (1, 1)
     with pytest.raises(ValueError, match="at least 2"):
-        M.feature_statistics(x[:1])
+        measures.feature_statistics(x[:1])
 
 
 class Inception(torch.nn.Module):
@@ -212,7 +212,7 @@ def scripted(path, module):
 
 
 def test_features_of_a_torchscript_file(tmp_path):
-    features = M.load_features(scripted(tmp_path / "inception-2015-12-05.pt", Inception(2048)))
+    features = measures.load_features(scripted(tmp_path / "inception-2015-12-05.pt", Inception(2048)))
     assert features.comparable and "inception-2015-12-05.pt" in features.name
     frames = np.stack([picture(seed) for seed in range(40)])  # more than one block
     got = features.extract(frames)
@@ -221,7 +221,7 @@ def test_features_of_a_torchscript_file(tmp_path):
 
 
 def test_features_of_another_width_do_not_compare(tmp_path):
-    features = M.load_features(scripted(tmp_path / "small.pt", Inception(12)))
+    features = measures.load_features(scripted(tmp_path / "small.pt", Inception(12)))
     assert not features.comparable and "12 features" in features.name and "not comparable" in features.name
 
 
@@ -229,18 +229,18 @@ def test_random_features_say_so_and_are_fixed():
     frames = np.stack([picture(seed) for seed in range(3)])
     torch.manual_seed(1)
     state = torch.get_rng_state()
-    first = M.load_features("random")
+    first = measures.load_features("random")
     assert torch.equal(torch.get_rng_state(), state), "loading must not draw from the global generator"
     torch.manual_seed(2)
-    assert np.array_equal(first.extract(frames), M.load_features("random").extract(frames))
+    assert np.array_equal(first.extract(frames), measures.load_features("random").extract(frames))
     assert not first.comparable and "not comparable" in first.name
 
 
 def test_random_features_rank_by_damage():
-    features = M.load_features("random")
+    features = measures.load_features("random")
     truth = np.stack([picture(seed) for seed in range(30)])
-    real = M.feature_statistics(features.extract(truth))
-    distance = [M.frechet_distance(*real, *M.feature_statistics(features.extract(
+    real = measures.feature_statistics(features.extract(truth))
+    distance = [measures.frechet_distance(*real, *measures.feature_statistics(features.extract(
         np.stack([spoilt(image, i, noise) for i, image in enumerate(truth)])))) for noise in (1.0, 10.0, 40.0)]
     assert 0 <= distance[0] < distance[1] < distance[2]
 
@@ -253,13 +253,13 @@ def test_feature_files_that_cannot_be_used(tmp_path, write):
     path = tmp_path / "net.pt"
     write(path)
     with pytest.raises(InputError, match="net.pt: not a TorchScript network") as error:
-        M.load_features(str(path))
+        measures.load_features(str(path))
     assert "\n" not in str(error.value)
 
 
 def test_feature_file_that_is_not_there():
     with pytest.raises(InputError, match="nofile.pt: no such file"):
-        M.load_features("nofile.pt")
+        measures.load_features("nofile.pt")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -276,7 +276,7 @@ def face(seed=0, frames=5):
 def test_lmd_by_hand():
     truth, moved = face(), face()
     moved[:, 60, 0] += 3  # one of 20: it is off by 3 (1 - 1/20) after centring, the other 19 by 3/20 each
-    px, percent = M.lmd(moved, truth)
+    px, percent = measures.lmd(moved, truth)
     assert abs(px - (3 * 19 / 20 + 19 * 3 / 20) / 20) < 1e-9
     assert abs(percent - 100 * px / 50) < 1e-9
 
@@ -285,19 +285,19 @@ def test_lmd_ignores_where_the_mouth_is_and_all_other_landmarks():
     truth, moved = face(), face()
     moved[:, 48:] += np.arange(10.0).reshape(5, 1, 2)  # another shift in every frame
     moved[:, :48] += 7
-    assert M.lmd(moved, truth)[0] < 1e-9
+    assert measures.lmd(moved, truth)[0] < 1e-9
     moved[:, 67] += 1
-    assert M.lmd(moved, truth)[0] > 0.05
+    assert measures.lmd(moved, truth)[0] > 0.05
     moved = face()
     moved[:, 36] += 20  # percent is of the true eyes
     moved[:, 48, 0] += 1
-    assert abs(M.lmd(moved, truth)[1] - 2 * M.lmd(moved, truth)[0]) < 1e-9
+    assert abs(measures.lmd(moved, truth)[1] - 2 * measures.lmd(moved, truth)[0]) < 1e-9
 
 
 def test_lmd_is_the_mean_over_frames():
     truth, moved = face(), face()
     moved[0, 60, 0] += 3
-    assert abs(M.lmd(moved, truth)[0] - 2 * 3 * 19 / 400 / 5) < 1e-9
+    assert abs(measures.lmd(moved, truth)[0] - 2 * 3 * 19 / 400 / 5) < 1e-9
 
 
 def test_mouth_opening_by_hand():
@@ -306,8 +306,8 @@ def test_mouth_opening_by_hand():
     for upper, lower, gap in ((61, 67, 3.0), (62, 66, 6.0), (63, 65, 4.5)):
         marks[:, upper] = marks[:, lower] = [9 * upper, 7]
         marks[0, lower] += [0.6 * gap, 0.8 * gap]  # a turned head
-    assert np.allclose(M.mouth_opening(marks), [4.5 / 50, 0])
-    assert np.allclose(M.mouth_opening(3 * marks), M.mouth_opening(marks)), "of any image size"
+    assert np.allclose(measures.mouth_opening(marks), [4.5 / 50, 0])
+    assert np.allclose(measures.mouth_opening(3 * marks), measures.mouth_opening(marks)), "of any image size"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -323,14 +323,14 @@ def wiggle(seed, n=80):
 def test_known_lag_is_found_with_its_sign(late):
     long = wiggle(0, 120)
     truth, render = long[20:100], long[20 - late:100 - late]  # render[t] = truth[t - late]
-    found = M.correlation_and_lag(render, 2 - 3 * -truth, 12)
+    found = measures.correlation_and_lag(render, 2 - 3 * -truth, 12)
     assert found.lag == late, f"lag {found.lag}, want {late}: positive where the render is late"
     assert found.peak == pytest.approx(1) and found.r[12] == found.r0 and len(found.r) == 25
 
 
 def test_each_lag_uses_the_overlap_only():
     a, b = wiggle(1) + 5, wiggle(2) - 9  # far from 0: zero padding would ruin every r
-    found = M.correlation_and_lag(a, b, 6)
+    found = measures.correlation_and_lag(a, b, 6)
     for lag in range(-6, 7):
         pairs = [(a[t + lag], b[t]) for t in range(80) if 0 <= t + lag < 80]
         assert abs(found.r[lag + 6] - np.corrcoef(np.array(pairs).T)[0, 1]) < 1e-9
@@ -339,22 +339,22 @@ def test_each_lag_uses_the_overlap_only():
 def test_missing_frames_do_not_shift_the_lag():
     long = wiggle(3, 120)
     ids = np.delete(np.arange(5, 85), slice(30, 37))  # seven frames are missing
-    render, truth = M.by_frame_id(long[ids], ids), M.by_frame_id(long[ids + 4], ids)  # the render shows them 4 later
+    render, truth = measures.by_frame_id(long[ids], ids), measures.by_frame_id(long[ids + 4], ids)  # the render shows them 4 later
     assert len(render) == 80 and np.isnan(render).sum() == 7
-    found = M.correlation_and_lag(render, truth, 8)
+    found = measures.correlation_and_lag(render, truth, 8)
     assert found.lag == 4 and found.peak == pytest.approx(1)
 
 
 def test_a_still_mouth_has_no_correlation():
     still = 0.1 * (1 + 1e-9 * wiggle(1, 40))  # rounding is no movement
-    found = M.correlation_and_lag(still, wiggle(0, 40), 5)
+    found = measures.correlation_and_lag(still, wiggle(0, 40), 5)
     assert all(math.isnan(v) for v in (found.r0, found.peak, found.lag))
-    assert math.isnan(M.correlation(np.array([1.0, 2.0]), np.array([1.0, 2.0])))
+    assert math.isnan(measures.correlation(np.array([1.0, 2.0]), np.array([1.0, 2.0])))
 
 
 def test_lag_beyond_the_series_is_an_error():
     with pytest.raises(ValueError, match="too few"):
-        M.correlation_and_lag(wiggle(0, 5), wiggle(0, 5), 5)
+        measures.correlation_and_lag(wiggle(0, 5), wiggle(0, 5), 5)
 
 
 def test_partial_correlation_is_that_of_residuals():
@@ -362,7 +362,7 @@ def test_partial_correlation_is_that_of_residuals():
     a, render = a + 0.7 * given, 0.4 * a - given + render
     design = np.column_stack([given, np.ones(80)])
     residual = [x - design @ np.linalg.lstsq(design, x, rcond=None)[0] for x in (render, a)]
-    assert abs(M.partial_correlation(render, a, given) - np.corrcoef(residual)[0, 1]) < 1e-9
+    assert abs(measures.partial_correlation(render, a, given) - np.corrcoef(residual)[0, 1]) < 1e-9
 
 
 def test_partial_correlation_of_the_audio_swap():
@@ -370,10 +370,10 @@ def test_partial_correlation_of_the_audio_swap():
     beat = wiggle(0, 4000)
     a, b = beat + wiggle(1, 4000), beat + wiggle(2, 4000)
     render = b + 0.3 * wiggle(3, 4000)
-    assert M.correlation(render, a) > 0.4
-    assert abs(M.partial_correlation(render, a, b)) < 0.1
-    assert M.partial_correlation(render, b, a) > 0.8
-    assert math.isnan(M.partial_correlation(b, a, b)), "no residual, no correlation"
+    assert measures.correlation(render, a) > 0.4
+    assert abs(measures.partial_correlation(render, a, b)) < 0.1
+    assert measures.partial_correlation(render, b, a) > 0.8
+    assert math.isnan(measures.partial_correlation(b, a, b)), "no residual, no correlation"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -390,8 +390,8 @@ def streams(seed, shift, n=60, d=16):
 
 @pytest.mark.parametrize("shift", [-9, -2, 0, 4, 10])
 def test_known_shift_of_the_sound_is_found_with_its_sign(shift):
-    distances, valid = M.offset_distances(*streams(0, shift), 10)
-    confidence, offset, mean = M.sync_confidence(distances, valid)
+    distances, valid = measures.offset_distances(*streams(0, shift), 10)
+    confidence, offset, mean = measures.sync_confidence(distances, valid)
     assert offset == shift, f"offset {offset}, want {shift}: positive where the picture is late"
     assert mean.shape == (21,) and mean.argmin() == 10 - shift
     assert confidence == pytest.approx(np.median(mean) - mean.min()) and confidence > 3
@@ -399,7 +399,7 @@ def test_known_shift_of_the_sound_is_found_with_its_sign(shift):
 
 def test_offset_distances_in_loops():
     picture, sound = streams(1, 2, n=9)
-    distances, valid = M.offset_distances(picture, sound, 3)
+    distances, valid = measures.offset_distances(picture, sound, 3)
     assert distances.shape == valid.shape == (9, 7)
     for t in range(9):
         for j in range(7):
@@ -416,7 +416,7 @@ def test_pairs_outside_the_clip_are_masked_not_zero_padded():
     """Features as long as 4, sound and picture unrelated: against zeros the distance is 4, against each other 5.7."""
     rng = np.random.default_rng(2)
     picture, sound = rng.normal(size=(2, 24, 16))
-    confidence, _, mean = M.sync_confidence(*M.offset_distances(picture, sound, 15))
+    confidence, _, mean = measures.sync_confidence(*measures.offset_distances(picture, sound, 15))
     assert mean.min() > 5, "offsets near the ends look better than they are: pairs with zeros were counted"
     for j, shift in enumerate(range(-15, 16)):
         pairs = [np.linalg.norm(picture[t] - sound[t + shift]) for t in range(24) if 0 <= t + shift < 24]
@@ -426,21 +426,21 @@ def test_pairs_outside_the_clip_are_masked_not_zero_padded():
 def test_missing_frames_are_masked():
     picture, sound = streams(3, 3)
     ids = np.delete(np.arange(100, 160), slice(20, 28))
-    distances, valid = M.offset_distances(picture[ids - 100], sound[ids - 100], 6, ids)
+    distances, valid = measures.offset_distances(picture[ids - 100], sound[ids - 100], 6, ids)
     assert not valid[20, :6].any(), "frames 120 to 127 are missing: their sound is no row"
-    assert M.sync_confidence(distances, valid)[1] == 3
-    full, _ = M.offset_distances(picture, sound, 6)
+    assert measures.sync_confidence(distances, valid)[1] == 3
+    full, _ = measures.offset_distances(picture, sound, 6)
     assert np.allclose(distances[valid], full[ids - 100][valid])
 
 
 def test_takes_can_be_joined():
-    one, two = (M.offset_distances(*streams(seed, -2, n=30), 5) for seed in (4, 5))
+    one, two = (measures.offset_distances(*streams(seed, -2, n=30), 5) for seed in (4, 5))
     joined = [np.concatenate(pair) for pair in zip(one, two)]
-    mean = M.sync_confidence(*joined)[2]
-    assert M.sync_confidence(*joined)[1] == -2
-    assert np.allclose(mean, (M.sync_confidence(*one)[2] + M.sync_confidence(*two)[2]) / 2)
+    mean = measures.sync_confidence(*joined)[2]
+    assert measures.sync_confidence(*joined)[1] == -2
+    assert np.allclose(mean, (measures.sync_confidence(*one)[2] + measures.sync_confidence(*two)[2]) / 2)
 
 
 def test_a_clip_too_short_for_the_offsets_is_an_error():
     with pytest.raises(ValueError, match="too few"):
-        M.sync_confidence(*M.offset_distances(*streams(0, 0, n=8), 10))
+        measures.sync_confidence(*measures.offset_distances(*streams(0, 0, n=8), 10))

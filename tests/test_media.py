@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-import media
-from media import InputError
+from tools import media
+from tools.errors import InputError, replacing
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL = ROOT.parent / "shared" / "data"
@@ -286,13 +286,13 @@ def test_replacing_keeps_the_old_file_on_failure(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
     with pytest.raises(RuntimeError):
-        with media.replacing(path) as temporary:
+        with replacing(path) as temporary:
             assert temporary.parent == tmp_path and temporary.suffix == ".txt"
             temporary.write_text("half")
             assert path.read_text() == "old"
             raise RuntimeError
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["a.txt"]
-    with media.replacing(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text("new")
     assert path.read_text() == "new" and os.listdir(tmp_path) == ["a.txt"]
 
@@ -301,22 +301,22 @@ def test_replacing_names_the_place_it_cannot_write(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path / "none" / "a.mp4", tmp_path / "file" / "a.mp4", tmp_path):
         with pytest.raises(InputError, match=str(path)):
-            with media.replacing(path):
+            with replacing(path):
                 pass
 
 
 def test_a_full_disk_is_one_line(tmp_path):
     with pytest.raises(InputError, match="disk is full"):
-        with media.replacing(tmp_path / "a.npy"):
+        with replacing(tmp_path / "a.npy"):
             raise OSError(errno.ENOSPC, "No space left on device")
     assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("body,code,text", [
-    ("raise media.InputError('x.wav: gone; look')", 2, "error: x.wav: gone; look\n"),
+    ("raise errors.InputError('x.wav: gone; look')", 2, "error: x.wav: gone; look\n"),
     ("raise KeyboardInterrupt", 130, "interrupted\n"), ("return None", 0, "")])
 def test_run_cli(body, code, text):
-    program = f"import media\ndef main():\n    {body}\nmedia.run_cli(main)"
+    program = f"from tools import errors\ndef main():\n    {body}\nerrors.run_cli(main)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (code, text)
 

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-import exercises
-import registry
-from media import InputError
-from registry import LINKS, SECTIONS, link_of, readme_table, table_in
+from classroom import registry, stubs
+from classroom.registry import LINKS, SECTIONS, link_of, readme_table, table_in
+from tools.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 TUTORIAL = ROOT / "tutorial.md"
@@ -37,13 +36,12 @@ def marked_tests(marker):
 
 
 def function_fault(link):
-    module, name = link.function.split(".")
-    if not hasattr(importlib.import_module(module), name):
-        return f"{module}.py has no {name}"
+    if not hasattr(importlib.import_module(link.module), link.name):
+        return f"{link.module} has no {link.name}"
 
 
 def test_fault(link):
-    name = link.function.split(".")[1]
+    name = link.name
     if ".py" in link.test:
         file, *option = link.test.split()
         path = ROOT / "tests" / file
@@ -64,8 +62,8 @@ test_fault.__test__ = False  # not a test itself
 def exercise_fault(link):
     if link.exercise is None:
         return None
-    if link.exercise not in exercises.EXERCISES:
-        return f"exercises.py has no {link.exercise}"
+    if link.exercise not in stubs.EXERCISES:
+        return f"questions/ has no {link.exercise}"
     number = link.paper.removeprefix("Eq. ")
     if link.paper.startswith("Eq.") and link.exercise.split("_")[0] != f"eq{number}":
         return f"exercise {link.exercise} belongs to another equation than {link.paper}"
@@ -76,7 +74,7 @@ def section_fault(link, tutorial):
     if link.section not in SECTIONS or f"\n## {link.section}\n" not in tutorial:
         return f"tutorial.md has no section '## {link.section}'"
     text = tutorial.split(f"\n## {link.section}\n")[1].split("\n## ")[0]
-    missing = [w for w in (link.function.split(".")[1], link.exercise) if w and w not in text]
+    missing = [w for w in (link.name, link.exercise) if w and w not in text]
     return f"section '{link.section}' of tutorial.md does not name {missing}" if missing else None
 
 
@@ -93,17 +91,17 @@ def test_every_equation_has_a_function_a_test_a_section_and_an_exercise():
         assert rows and any(link.exercise for link in rows), f"Eq. {number} has no exercise in registry.py"
         assert all(link.test == f"eq{number}" for link in rows), f"Eq. {number}: its marker is eq{number}"
     named = [link.exercise for link in LINKS if link.exercise]
-    assert sorted(named) == sorted(exercises.EXERCISES), "registry.py and exercises.py name different exercises"
+    assert sorted(named) == sorted(stubs.EXERCISES), "registry.py and questions/ name different exercises"
     assert len({link.function for link in LINKS}) == len(LINKS), "a function stands twice in registry.py"
 
 
 @pytest.mark.parametrize("check, change, complaint", [
-    (function_fault, {"function": "losses.info_nse"}, "losses.py has no info_nse"),
+    (function_fault, {"function": "losses.info_nse"}, "losses has no info_nse"),
     (test_fault, {"function": "losses.load_vgg"}, "no test with the marker eq8 calls load_vgg"),
     (test_fault, {"test": "eq11"}, "pytest.ini has no marker eq11"),
     (test_fault, {"test": "test_nothing.py"}, "there is no tests/test_nothing.py"),
     (test_fault, {"test": "test_media.py"}, "never calls info_nce"),
-    (exercise_fault, {"exercise": "eq88"}, "exercises.py has no eq88"),
+    (exercise_fault, {"exercise": "eq88"}, "questions/ has no eq88"),
     (exercise_fault, {"exercise": "eq7"}, "belongs to another equation")])
 def test_a_broken_link_is_seen(check, change, complaint):
     assert complaint in check(replace(link_of("eq8"), **change))
@@ -138,7 +136,7 @@ def test_tutorial_has_every_section_in_order_and_each_names_its_functions_and_ex
 
 def test_readme_table_is_the_registrys():
     assert table_in((ROOT / "README.md").read_text()) == readme_table(), \
-        "README.md's table is old: run python registry.py"
+        "README.md's table is old: run python -m classroom.registry"
 
 
 def test_readme_without_markers_is_a_clear_error():

@@ -3,25 +3,21 @@ import numpy as np
 import pytest
 
 import audio
-import figures
-import mesh
-import toyface
-import toyhead
-import toyset
-import toyspeech
 import tracking
-from media import to_mono_16k
-from takes import project
+from synthetic import dataset, figures, shape, speech, surface
+from synthetic.cameras import (CAMERA_DISTANCE, HEAD_HEIGHT, camera_of_motion, default_camera, head_motion,
+                               project)
+from tools.media import to_mono_16k
 
 SIZE, FPS = 512, 30
 
 
 def clip(seed, noise):
     """Landmarks (T, 68, 2) of a subject's sentence at 512 px with noise (px), and the true cameras (T, 4, 4) and K."""
-    expression = toyset.recording(0, f"toy{seed + 1:02d}", 0, 2.0)[0][::2]
-    points = toyface.head_vertices(figures.people()[seed], expression)[:, toyhead.landmark_indices()].astype(float)
-    K, distance = mesh.default_camera(SIZE)
-    cameras = mesh.camera_of_motion(mesh.head_motion(len(points), float(FPS), np.random.default_rng(seed)), distance)
+    expression = dataset.recording(0, f"toy{seed + 1:02d}", 0, 2.0)[0][::2]
+    points = shape.head_vertices(figures.people()[seed], expression)[:, surface.landmark_indices()].astype(float)
+    K, distance = default_camera(SIZE)
+    cameras = camera_of_motion(head_motion(len(points), float(FPS), np.random.default_rng(seed)), distance)
     rng = np.random.default_rng(100 + seed)
     return project(points, K, cameras) + noise * rng.normal(size=(len(points), 68, 2)), cameras, K
 
@@ -39,7 +35,7 @@ def errors(seed, noise):
     angle = np.degrees(np.arccos(np.clip((np.trace(rest, axis1=1, axis2=2) - 1) / 2, -1, 1)))
     at = [project(np.zeros((len(c), 1, 3)), k, c)[:, 0] for c, k in ((cameras, K), (found.cam_to_head, found.K))]
     shift = at[0] - at[1]
-    height = mesh.HEAD_HEIGHT / mesh.CAMERA_DISTANCE * K[1, 1]
+    height = HEAD_HEIGHT / CAMERA_DISTANCE * K[1, 1]
     return np.sqrt((angle**2).mean()), 100 * np.sqrt(((shift - shift.mean(0))**2).sum(1).mean()) / height
 
 
@@ -53,19 +49,19 @@ def test_tracking_of_stand_in_heads_from_noisy_landmarks(noise, degrees, percent
 
 def vowel_frames(subject, sentence):
     """Log-mel vectors at the middle of each vowel of a sentence, and the vowels."""
-    _, wave, text = toyset.recording(0, subject, sentence, 2.0)
-    length = len(wave) / toyspeech.SAMPLE_RATE
-    features, times = audio.log_mel(to_mono_16k(wave, toyspeech.SAMPLE_RATE))
-    starts = toyspeech.phoneme_times(text, length)
+    _, wave, text = dataset.recording(0, subject, sentence, 2.0)
+    length = len(wave) / speech.SAMPLE_RATE
+    features, times = audio.log_mel(to_mono_16k(wave, speech.SAMPLE_RATE))
+    starts = speech.phoneme_times(text, length)
     middle = (starts[:-1] + starts[1:]) / 2
-    at = [k for k, p in enumerate(text) if p in toyspeech.VOWELS]
+    at = [k for k, p in enumerate(text) if p in speech.VOWELS]
     return features[np.searchsorted(times, middle[at])], [text[k] for k in at]
 
 
 def vowels_found(known, new):
     """Which vowels (n,) bool of the sentences `new` lie nearest to the mean log-mel vector of their kind in `known`."""
     x, y = np.concatenate([f for f, _ in known]), np.concatenate([v for _, v in known])
-    centres = {v: x[y == v].mean(0) for v in toyspeech.VOWELS}
+    centres = {v: x[y == v].mean(0) for v in speech.VOWELS}
     return [min(centres, key=lambda v: np.linalg.norm(f - centres[v])) == true
             for frames, vowels in new for f, true in zip(frames, vowels)]
 
@@ -84,9 +80,9 @@ def test_vowels_learnt_from_one_voice_are_found_in_the_others():
 
 def test_formants_move_within_a_sentence():
     """From "u" (750 Hz) to "i" (2250 Hz) the second formant crosses; the strongest band above 600 Hz must follow."""
-    wave = toyspeech.speak("_uiuiui_", 2.0, 120.0, 1.0, np.random.default_rng(0))
-    features, times = audio.log_mel(to_mono_16k(wave, toyspeech.SAMPLE_RATE))
-    starts = toyspeech.phoneme_times("_uiuiui_", 2.0)
+    wave = speech.speak("_uiuiui_", 2.0, 120.0, 1.0, np.random.default_rng(0))
+    features, times = audio.log_mel(to_mono_16k(wave, speech.SAMPLE_RATE))
+    starts = speech.phoneme_times("_uiuiui_", 2.0)
     filters = audio.mel_filters().numpy()
     hertz = filters @ np.linspace(0, 8000, 257)  # centre of each band
     high = hertz > 1400

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-import measures
-import syncnet
 from config import SMALL
-from corpus import Corpus
-from media import InputError
+from data.corpus import Corpus
+from evaluation import measures, syncnet
+from evaluation.sync_expert import expert_distances, train_expert
+from tools.errors import InputError
 
 RATE = 16000
 
@@ -298,7 +298,7 @@ TINY = replace(SMALL, crop=16, audio_window=6, d_lip=8)
 
 @pytest.fixture(scope="module")
 def expert():
-    return syncnet.train_expert(lips_and_sound(6), TINY, 90, 0)
+    return train_expert(lips_and_sound(6), TINY, 90, 0)
 
 
 @pytest.mark.parametrize("late", [-4, 0, 5])
@@ -306,7 +306,7 @@ def test_expert_finds_a_known_shift_in_unseen_takes(expert, late):
     unseen = lips_and_sound(1, seed=9)
     first, last = max(late, 0), 90 + min(late, 0)
     crops = unseen.mouth_crops(np.arange(first - late, last - late))  # what is shown at t belongs to t - late
-    distances, valid = syncnet.expert_distances(*expert, crops, unseen.f_a[first:last], 8)
+    distances, valid = expert_distances(*expert, crops, unseen.f_a[first:last], 8)
     confidence, offset, mean = measures.sync_confidence(distances, valid)
     assert offset == late, f"offset {offset}, want {late}: positive where the picture is late; {mean}"
     assert confidence > 0.3 and distances.shape == (90 - abs(late), 17) and np.nanmax(distances) <= 2 + 1e-5
@@ -315,20 +315,20 @@ def test_expert_finds_a_known_shift_in_unseen_takes(expert, late):
 def test_expert_is_less_sure_of_a_strange_sound(expert):
     one, other = lips_and_sound(1, seed=10), lips_and_sound(1, seed=11)
     crops = one.mouth_crops(np.arange(90))
-    own, strange = (syncnet.expert_distances(*expert, crops, c.f_a, 8) for c in (one, other))
+    own, strange = (expert_distances(*expert, crops, c.f_a, 8) for c in (one, other))
     assert measures.sync_confidence(*strange)[0] < 0.5 * measures.sync_confidence(*own)[0]
 
 
 def test_expert_leaves_missing_frames_out(expert):
     unseen, ids = lips_and_sound(1, seed=12), np.delete(np.arange(90), slice(40, 50))
-    distances, valid = syncnet.expert_distances(*expert, unseen.mouth_crops(ids), unseen.f_a[ids], 8, ids)
+    distances, valid = expert_distances(*expert, unseen.mouth_crops(ids), unseen.f_a[ids], 8, ids)
     assert measures.sync_confidence(distances, valid)[1] == 0
     assert valid.sum() == sum(t + shift in set(ids) for t in ids for shift in range(-8, 9))
 
 
 def test_expert_is_fixed_by_its_seed_and_leaves_the_global_generator_alone(expert):
     corpus, state = lips_and_sound(2), torch.get_rng_state()
-    first, second, third = (syncnet.train_expert(corpus, TINY, 3, seed) for seed in (1, 1, 2))
+    first, second, third = (train_expert(corpus, TINY, 3, seed) for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), state)
     same = lambda a, b: all(torch.equal(p, q) for m, n in zip(a, b) for p, q in zip(m.parameters(), n.parameters()))
     assert same(first, second) and not same(first, third)

@@ -12,8 +12,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 import tracking
-from landmarks import load_landmarks
-from media import read_frames, video_info, write_video
+from tools.landmarks import load_landmarks
+from tools.media import read_frames, video_info, write_video
 
 REPOSITORY = Path(__file__).parent.parent
 CLIP = REPOSITORY / "../shared/data/real_clip.mp4"
@@ -351,7 +351,6 @@ def test_command_writes_overlay_and_report(tmp_path, capsys):
 
 @pytest.mark.skipif(not CLIP.exists(), reason="../shared/data/real_clip.mp4 is not here")
 def test_real_clip_is_fitted_to_two_percent_and_moves_smoothly():
-    import toyset
     marks = load_landmarks(CLIP, 200)
     found = tracking.track(marks, (512, 512), 25.0, tracking.generic_model())
     eye = np.linalg.norm(marks[:, 36] - marks[:, 45], axis=1).mean()
@@ -366,7 +365,6 @@ def test_real_clip_is_fitted_to_two_percent_and_moves_smoothly():
 @pytest.mark.skipif(not CLIP.exists(), reason="../shared/data/real_clip.mp4 is not here")
 def test_real_clip_halves_agree_on_the_shape():
     """Hold-out: two halves of the clip, fitted apart, see the same face and so the same turns."""
-    import toyset
     marks, model = load_landmarks(CLIP, 200), tracking.generic_model()
     whole, first = (tracking.track(marks[:n], (512, 512), 25.0, model) for n in (200, 100))
     last = tracking.track(marks[100:], (512, 512), 25.0, model)

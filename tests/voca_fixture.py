@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from vocaset import FLAME_LANDMARKS
+from data.voca import FLAME_LANDMARKS
 
 FPS, RATE = 60, 22000
 RADII = np.array([0.76, 1.2, 0.98])  # of the skull, dm

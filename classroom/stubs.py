@@ -1,0 +1,98 @@
+"""stubs.py - the list of exercises, and the file that a student begins each one with.
+
+A stub is made from our own source: signature and docstring as they stand there, its equation from registry.py; the
+body raises the exercise's name. Next: runner.py.
+"""
+from __future__ import annotations
+
+import ast
+import textwrap
+from pathlib import Path
+
+from classroom.checks import Exercise
+from classroom.questions import field, inputs, losses
+from classroom.registry import ROOMS, ROOT, Link, link_of
+from tools.errors import InputError, replacing
+
+SESSIONS = {  # a course of six meetings, each with its exercises in order
+    "What the field sees (Sec. 3.2)": "eq1_encoding eq1_conditioning eq1_rays",
+    "Volume rendering (Sec. 3.2)": "eq1_weights eq1_sampling",
+    "Comparing images (Sec. 3.3)": "eq2 eq3 eq5 eq4",
+    "Codes, motion and light (Sec. 3.3, 4.1)": "eq6 eq7 light",
+    "The head's pose (Sec. 3.2)": "camera pose light_turned",
+    "Sound and lips (Sec. 3.1, 3.4, 4.3)": "alignment eq9 eq8 sync"}
+MODULES = field, losses, inputs
+FOUND = {e.name: e for module in MODULES for e in vars(module).values() if isinstance(e, Exercise)}
+EXERCISES = {name: FOUND[name] for names in SESSIONS.values() for name in names.split()}
+TOOLS = {"math", "np", "torch", "F"}  # imported by a stub where our module does so, used or not
+
+
+def choose(only: str | None) -> list[str]:
+    """Names of the exercises: all, one, or all of an equation (eq1: eq1_rays, ...). Raises InputError.
+
+    "EQ8" and "eq8.py" are eq8.
+    """
+    wanted = only and only.lower().removesuffix(".py")
+    if wanted in EXERCISES:
+        return [wanted]
+    names = [n for n in EXERCISES if only is None or n.startswith(f"{wanted}_")]
+    if not names:
+        raise InputError(f"--only {only}: no such exercise; there are {', '.join(EXERCISES)}")
+    return names
+
+
+# ------------------------------------------------------------------------------------------------------ stubs
+
+def function_node(link: Link) -> tuple[ast.Module, ast.FunctionDef, list[str]]:
+    """Syntax tree of the module, the function in it, and the module's lines."""
+    text = (ROOT / f"{link.module.replace('.', '/')}.py").read_text()
+    tree = ast.parse(text)
+    function = next(n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == link.name)
+    return tree, function, text.splitlines()
+
+
+def imports_for(link: Link, tree: ast.Module, function: ast.FunctionDef) -> list[str]:
+    """Import lines for TOOLS and for every name that the function takes from its module or from outside."""
+    used = {n.id for n in ast.walk(function) if isinstance(n, ast.Name)} - {a.arg for a in function.args.args} | TOOLS
+    lines, own = [], []
+    for node in tree.body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)) and getattr(node, "module", None) != "__future__":
+            node.names = [a for a in node.names if (a.asname or a.name.split(".")[0]) in used]
+            lines += [ast.unparse(node)] if node.names else []
+        targets = node.targets if isinstance(node, ast.Assign) else [node]
+        names = [getattr(t, "name", None) or getattr(t, "id", None) for t in targets]
+        own += [name for name in names if name in used and name != function.name]
+    return lines + (["", f"from {link.module} import {', '.join(own)}"] if own else [])
+
+
+def stub(name: str, folder: Path) -> str:
+    """The file that a student begins with, as it will lie in `folder`."""
+    task, link = EXERCISES[name], link_of(name)
+    tree, function, lines = function_node(link)
+    head = "\n".join(lines[function.lineno - 1:function.body[0].end_lineno])  # to the end of the docstring
+    paragraph = lambda text: "\n".join(textwrap.wrap(text, 115))
+    session = [name in names.split() for names in SESSIONS.values()].index(True) + 1
+    where = f"{link.paper}. Tutorial: \"{link.section}\". Session {session}, {task.rating}."
+    return "\n".join([
+        f'"""{name}: {task.title}.', "", where, "", f"    {link.formula}", "", paragraph(f"Task: {task.task}"), "",
+        paragraph(f"Hint: {task.hint}"), "", f"Check: python exercises.py check {folder.as_posix()} --only {name}",
+        f"Ours, for afterwards: {link.function}", '"""', "from __future__ import annotations", "",
+        *imports_for(link, tree, function), "", "", head, f'    raise NotImplementedError("{name}")', ""])
+
+
+def start(folder: Path, names: list[str]) -> None:
+    """Write the stubs that are not there yet. Raises InputError when the folder cannot be made or is the program's."""
+    if folder.resolve() in (ROOT, *(ROOT / room for room in ROOMS)):
+        raise InputError(f"{folder}: holds the program itself; give a folder of its own, for example my/")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from error
+    new = [name for name in names if not (folder / f"{name}.py").exists()]
+    for name in new:
+        with replacing(folder / f"{name}.py") as temporary:
+            temporary.write_text(stub(name, folder))
+    kept = len(names) - len(new)
+    print(f"{folder}: {len(new)} of {len(names)} stubs written" +
+          (f", {kept} were there already and stay as they are" if kept else "") +
+          (f"; begin with {new[0]}.py" if new else "; delete a file to begin it anew"))

@@ -1,0 +1,96 @@
+"""look.py - colours and lights of a folder of meshes (C_al, C_ill of Sec. 4.1): its own, or painted here.
+
+Stand-in heads bring theirs. VOCASET's meshes have none: skin, lips, brows, hair and eyes are painted by the landmarks.
+In: a folder, or neutral vertices (V, 3). Out: Look; colours (V, 3) and gloss (V,). Next: mesh_takes.py.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Int
+
+from data.voca import FLAME_EYES, FLAME_VERTICES
+from synthetic.light import light_set
+from tools.errors import InputError
+
+# ---------------------------------------------------------------------------------------------- paint
+
+PALETTES = [  # sRGB 0..1: skin, lips, hair and brows, iris
+    ((0.87, 0.68, 0.57), (0.72, 0.36, 0.35), (0.30, 0.20, 0.13), (0.30, 0.45, 0.60)),
+    ((0.55, 0.38, 0.28), (0.50, 0.24, 0.24), (0.08, 0.06, 0.06), (0.22, 0.13, 0.08)),
+    ((0.80, 0.58, 0.43), (0.68, 0.30, 0.30), (0.12, 0.09, 0.08), (0.33, 0.22, 0.12)),
+    ((0.93, 0.76, 0.68), (0.80, 0.42, 0.42), (0.66, 0.46, 0.22), (0.32, 0.50, 0.36))]
+LIGHTS = 6            # rooms drawn from the seed for folders that bring none
+
+
+def _inside(points: np.ndarray, outline: np.ndarray) -> np.ndarray:
+    """Which of points (V, 2) lie in the polygon (P, 2)."""
+    polygon = np.round(outline * 1000).astype(np.int32)  # OpenCV's exact test wants a contour; 0.001 dm = 0.1 mm
+    return np.array([cv2.pointPolygonTest(polygon, (float(x), float(y)), False) >= 0 for x, y in points * 1000])
+
+
+def _near_line(points: np.ndarray, line: np.ndarray, radius: float) -> np.ndarray:
+    """Which of points (V, 3) lie within radius of the polyline (P, 3)."""
+    start, step = line[:-1], np.diff(line, axis=0)
+    along = np.einsum("vsc,sc->vs", points[:, None] - start, step) / np.maximum((step**2).sum(1), 1e-9)
+    foot = start + np.clip(along, 0, 1)[..., None] * step  # (V, P - 1, 3)
+    return np.linalg.norm(points[:, None] - foot, axis=2).min(1) < radius
+
+
+def _is_hair(v: np.ndarray, m: np.ndarray) -> np.ndarray:
+    """Above a hair line from over the forehead, over the ears, down to the nape; v (V, 3), landmarks m (68, 3)."""
+    brow, mouth, ear = m[17:27, 1].mean(), m[48:68, 1].mean(), m[[0, 16], 2].mean()
+    face = brow - m[33, 1]  # brows to the base of the nose: the forehead is about as high
+    at_z = [ear - 0.75, ear - 0.45, ear - 0.1, m[[17, 26], 2].mean(), m[27, 2]]
+    return v[:, 1] > np.interp(v[:, 2], at_z, [mouth, mouth + 0.3 * face, brow + 0.1 * face, brow + 0.5 * face,
+                                              brow + 0.85 * face])
+
+
+def paint_head(template: Float[np.ndarray, "V 3"], marks: Int[np.ndarray, " 68"],
+               palette: int = 0) -> tuple[Float[np.ndarray, "V 3"], Float[np.ndarray, " V"]]:
+    """Colours (V, 3) in 0..1 and gloss (V,) for a head that has none: skin, lips, brows, hair, FLAME's eyeballs.
+
+    template: neutral vertices, head frame, dm. marks: its landmark vertices. palette counts round PALETTES.
+    """
+    skin, lips, hair, iris = (np.array(c) for c in PALETTES[palette % len(PALETTES)])
+    m = template[marks]  # (68, 3)
+    colors, gloss = np.tile(skin, (len(template), 1)), np.full(len(template), 0.05)
+    front = template[:, 2] > m[48:60, 2].min() - 0.15
+    colors[_is_hair(template, m)] = hair
+    for brow in (m[17:22], m[22:27]):
+        colors[_near_line(template, brow, 0.07)] = hair
+    colors[front & _inside(template[:, :2], m[48:60, :2])] = lips
+    for ball in FLAME_EYES if len(template) == FLAME_VERTICES else ():
+        out = template[ball] - (template[ball].min(0) + template[ball].max(0)) / 2
+        facing = out[:, 2] / np.linalg.norm(out, axis=1)  # 1 = straight ahead
+        colors[ball] = np.where(facing[:, None] < 0.86, 0.93, iris)
+        colors[ball][facing > 0.97] = 0.04
+        gloss[ball] = 0.6
+    return colors, gloss
+
+
+@dataclass
+class Look:
+    """Colours and lights of a folder: its own (stand-in heads) or ours."""
+    albedo: np.ndarray | None   # (A, V, 3), None: paint_head
+    gloss: np.ndarray | None    # (V,)
+    lights: np.ndarray          # (n, 9, 3)
+    factors: dict               # {subject: {sentence: {"albedo", "light"}}}, may be empty
+
+
+def open_look(folder: Path, seed: int) -> Look:
+    """Albedos, gloss and lights (L, 9, 3): the folder's own files where it has them, else lights from the seed."""
+    rng = np.random.default_rng([seed, 1])
+    try:
+        read = {name: np.load(folder / f"{name}.npy", allow_pickle=False)
+                for name in ("albedo", "gloss", "lights") if (folder / f"{name}.npy").is_file()}
+        path = folder / "factors.json"
+        factors = json.loads(path.read_text()) if path.is_file() else {}
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"{folder}: albedo.npy, gloss.npy, lights.npy or factors.json is damaged ({error}); "
+                         "write the stand-in heads again with toyset.py") from error
+    lights = read["lights"] if "lights" in read else light_set(LIGHTS, rng)
+    return Look(read.get("albedo"), read.get("gloss"), lights, factors)

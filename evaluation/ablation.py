@@ -1,0 +1,223 @@
+"""ablation.py - Sec. 4.6: tables of many runs: Table 2 of the paper, and what single choices of training do.
+
+    python evaluate.py --table2 --out runs/table2        (--seeds 0,1,2   --iters N   --preset small)
+    python evaluate.py --choices --out runs/choices      the default model with one thing changed at a time
+
+In: nothing but the stand-in heads. Each seed has heads, sentences and weights of its own; its rows share data, judges
+and budget, and where they can, the extractor and the sync module. Out: a run folder for each row, NAME.md and NAME.csv
+with the mean and the spread over seeds. What is finished is kept: the command goes on where it was stopped, and seeds
+may be trained side by side (--seeds 0 here, --seeds 1 there) and put together at the end. With one --out for both
+tables, the rows that both have are trained once.
+"""
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from config import Config, shortened
+from evaluation import disentangle, factors
+from evaluation.heldout import ROWS, table
+from evaluation.judges import make_judges
+from evaluation.tables import write_table
+from inference.run import Run, load_run, read_checkpoint
+from tools.errors import replacing
+
+Train = Callable[[Config, Path, dict, torch.device], None]  # train.train, handed in: evaluation does not import training
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A row: how the table names it, and what it changes in the configuration."""
+    name: str
+    change: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A table of runs: its rows, the columns that it shows, what stands below it, and the seeds that it is made with."""
+    name: str
+    variants: dict[str, Variant]
+    shown: tuple[str, ...]
+    note: str
+    seeds: tuple[int, ...]
+
+
+PUBLISHED = """FID (fixed random features) and Sync (an expert trained on other sentences) rank these rows and compare
+with nothing published. Minutes: training of a row; the first row of a seed also trains the extractor and the sync module that the others
+share.
+
+| published (their videos, SyncNet, Inception) | PSNR | SSIM | FID | Sync score | LMD |
+|---|---|---|---|---|---|
+| Ours | 30.16 | 0.937 | 30.294 | 5.236 | 3.559 |
+| Ours w/o sync module | 29.58 | 0.916 | 34.562 | 4.593 | 4.245 |
+| Ours w/o disentangling | 29.31 | 0.904 | 35.732 | 4.682 | 3.958 |
+"""
+TABLE2 = Study("table2", {
+    "full": Variant("Ours"), "no_sync": Variant("without the sync module", {"sync": False}),
+    "no_dis": Variant("without the disentangling loss", {"lambda_dis": 0.0})},
+    ("PSNR (dB)", "SSIM", "FID", "Sync confidence", "LMD (px)", "mouth r", "audio swap r_B", "recombined PSNR (dB)",
+     "recombination drop (dB)", "worst leak", "minutes"), PUBLISHED, (0, 1, 2))
+
+# SINGLE changes what the paper leaves open or what is ours. SEPARATION asks what keeps the codes apart: one code a label,
+# or one a frame; started at the extractor's, or at random; with L_dis, or without.
+# A C_ex is drawn about ten times in a run of `small`. Where codes should be able to leave their start, their rate is ten
+# times the usual.
+FREE = {"lr_codes": 0.05}
+SINGLE = {
+    "full": Variant("as it is"),
+    "lip_dropout": Variant("F_lip left out of one frame in five", {"lip_dropout": 0.2}),
+    "no_exchange": Variant("C_ex always the frame's own", {"ex_swap": 0.0}),
+    "mouth_seen": Variant("the extractor sees the mouth", {"blank_mouth": False}),
+    "mouth_seen_no_exchange": Variant("both: C_ex the frame's own, mouth seen", {"blank_mouth": False, "ex_swap": 0.0}),
+    "free": Variant("codes free to move, no L_dis", FREE | {"lambda_dis": 0.0}),
+    "free_both": Variant("codes free to move, no L_dis, both",
+                         FREE | {"lambda_dis": 0.0, "blank_mouth": False, "ex_swap": 0.0}),
+    "codes_8": Variant("codes of 8 values", {"d_id": 8, "d_ex": 8, "d_al": 8, "d_ill": 8}),
+    "codes_48": Variant("codes of 48 values", {"d_id": 48, "d_ex": 48, "d_al": 48, "d_ill": 48}),
+}
+FRAME = FREE | {"code_per_frame": True}
+SEPARATION = {
+    "no_dis": Variant("a code a label, without L_dis", {"lambda_dis": 0.0}),
+    "random_no_dis": Variant("a code a label, random start, without L_dis", {"random_codes": True, "lambda_dis": 0.0}),
+    "frame": Variant("codes a frame, with L_dis", FRAME),
+    "frame_no_dis": Variant("codes a frame, without L_dis", FRAME | {"lambda_dis": 0.0}),
+    "frame_random": Variant("codes a frame, random start, with L_dis", FRAME | {"random_codes": True}),
+    "frame_random_no_dis": Variant("codes a frame, random start, without L_dis",
+                                   FRAME | {"random_codes": True, "lambda_dis": 0.0}),
+}
+NOTE = """Audio swap r_A, B removed: what the mouth shares with sentence A, whose codes and pose it has, beyond what A
+shares with B, whose sound it has. Trained: frames of training, with their own C_ex. C_ex is a frame's own in every row;
+where the other codes are, too, those of one frame stand for a person, an albedo or a light.
+"""
+CHOICES = Study("choices", SINGLE | SEPARATION,
+                ("PSNR (dB)", "LMD (px)", "mouth r", "audio swap r_B", "audio swap r_A, B removed", "trained PSNR (dB)",
+                 "recombined PSNR (dB)", "recombination drop (dB)", "worst leak"), NOTE, (0,))
+STUDIES = {study.name: study for study in (TABLE2, CHOICES)}
+
+
+# Settings that only the field reads, only the extractor, only the sync module. A row takes over from the first row the
+# networks that its change does not reach.
+OF_FIELD = {"sync", "lambda_dis", "lambda_v", "lambda_per", "lambda_opacity", "outside", "ex_swap", "code_noise",
+            "lip_dropout", "code_per_frame", "random_codes", "lr", "lr_planes", "lr_codes", "lr_hold", "lr_final", "iters"}
+OF_EXTRACTOR = {"blank_mouth", "d_id", "d_ex", "d_al", "d_ill", "rare", "extractor_iters"}
+OF_SYNC = {"d_lip", "sync_iters"}
+
+
+def shared(first: dict, cfg: Config) -> dict:
+    """What a row takes over from the checkpoint of the seed's first row (or from an empty one)."""
+    if not first:
+        return {}
+    before = Config.from_dict(first["config"])
+    differ = {name for name, value in asdict(cfg).items() if value != getattr(before, name)}
+    keys = ["e_audio", "d_audio"] if cfg.sync and differ <= OF_FIELD | OF_EXTRACTOR else []
+    if differ <= OF_FIELD | OF_SYNC:
+        keys += ["extractor"] if "code_per_frame" in differ else ["extractor", "references", "takes", "backgrounds"]
+    return {key: first[key] for key in keys}
+
+
+def train_variant(cfg: Config, out: Path, first: dict, device: torch.device, train: Train) -> None:
+    """Train one row into `out`, or go on with it; `first` is the checkpoint of the seed's first row, or empty."""
+    state = read_checkpoint(out) if (out / "checkpoint.pt").is_file() else {}
+    if state.get("iteration") == cfg.iters and not (out / "prepared").exists():
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "scores.json").unlink(missing_ok=True)  # of a shorter training
+    started = time.monotonic()
+    train(cfg, out, state or shared(first, cfg), device)
+    with replacing(out / "minutes.json") as temporary:
+        temporary.write_text(json.dumps((time.monotonic() - started) / 60))
+
+
+def train_seed(cfg: Config, folder: Path, variants: dict[str, Variant], device: torch.device, train: Train) -> None:
+    """The rows of one seed, each in a run folder of its own."""
+    first: dict = {}
+    for key, variant in variants.items():
+        print(f"\nseed {cfg.seed}: {variant.name}")
+        train_variant(replace(cfg, **variant.change), folder / key, first, device, train)
+        first = first or read_checkpoint(folder / key)
+
+
+def score_seed(cfg: Config, folder: Path, variants: dict[str, Variant], device: torch.device
+               ) -> dict[str, dict[str, float]]:
+    """{row: figures} of a trained seed, from each row's scores.json where it is there. All rows have the same judges."""
+    wanting = [key for key in variants if not (folder / key / "scores.json").is_file()]
+    if wanting:
+        runs = {key: load_run(folder / key, device) for key in wanting}
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".score-") as work:
+            for key, figures in scored(cfg, runs, variants, folder, Path(work), device):
+                with replacing(folder / key / "scores.json") as temporary:
+                    temporary.write_text(json.dumps(figures, indent=1))
+    return {key: json.loads((folder / key / "scores.json").read_text()) for key in variants}
+
+
+def scored(cfg: Config, runs: dict[str, Run], variants: dict[str, Variant], folder: Path, work: Path, device: torch.device):
+    """Iterator over (row, figures) of a seed's runs; writes the disentangle.md of each."""
+    benches, judges = {}, None
+    for key, run in runs.items():
+        crops = "blanked" if run.cfg.blank_mouth else "whole"  # all else that is prepared is the same for all rows
+        if crops not in benches:
+            benches[crops], unseen = disentangle.open_bench(run, work / crops)
+        bench = replace(benches[crops], run=run)
+        if judges is None:
+            judges = make_judges(cfg, bench.train, bench.heldout, work, device)
+            reader = factors.train_reader(bench.world, bench.train.takes + bench.heldout.takes, cfg.seed)
+        figures = table(run, bench.train, bench.heldout, judges, ("audio_pose",))[0]
+        apart = disentangle.measure(bench, reader, judges.landmarks, unseen, cfg.seed)
+        minutes = json.loads((folder / key / "minutes.json").read_text())
+        with replacing(folder / key / "disentangle.md") as temporary:
+            temporary.write_text(disentangle.markdown(apart, f"{variants[key].name}, seed {cfg.seed}."))
+        yield key, {k: float(v) for k, v in figures.items() if k not in ("row", "what")} | summary(apart) | {
+            "minutes": minutes}
+
+
+def summary(apart: dict) -> dict[str, float]:
+    """The figures of disentangle.measure that the tables show."""
+    images = apart["recombination"]
+    return {"audio swap r_B": apart["swap"]["r_B"], "audio swap r_A, B removed": apart["swap"]["r_A_given_B"],
+            "trained PSNR (dB)": images["trained, image"], "recombined PSNR (dB)": images["recombined, image"],
+            "recombination drop (dB)": images["trained, image"] - images["recombined, image"],
+            "worst leak": disentangle.worst_leak(apart["leakage"])}
+
+
+def rows_of(found: dict[int, dict[str, dict[str, float]]], variants: dict[str, Variant], shown: tuple[str, ...]
+            ) -> list[dict]:
+    """{seed: {row: figures}} -> one dictionary a row: name, then mean and spread (standard deviation) of each figure."""
+    rows = []
+    for key, variant in variants.items():
+        row: dict = {"model": variant.name, "seeds": len(found)}
+        for figure in shown:
+            values = np.array([found[seed][key][figure] for seed in found])
+            row[figure] = float(values.mean())
+            row[f"{figure} +-"] = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+        rows.append(row)
+    return rows
+
+
+def markdown(rows: list[dict], shown: tuple[str, ...]) -> str:
+    """The table: mean and, where there are several seeds, spread in one cell."""
+    cell = lambda row, f: f"{row[f]:.3f}" + (f" ± {row[f + ' +-']:.3f}" if row["seeds"] > 1 else "")
+    lines = ["| | " + " | ".join(shown) + " |", "|" + "---|" * (len(shown) + 1)]
+    return "\n".join(lines + [f"| {row['model']} | " + " | ".join(cell(row, f) for f in shown) + " |" for row in rows])
+
+
+def run_study(study: Study, cfg: Config, seeds: list[int], out: Path, device: torch.device, train: Train) -> str:
+    """Train and score the rows of a study for each seed; writes NAME.md and NAME.csv into `out`, returns the Markdown."""
+    found = {}
+    for seed in seeds:
+        now = shortened(replace(cfg, seed=seed))
+        train_seed(now, out / f"seed{seed}", study.variants, device, train)
+        found[seed] = score_seed(now, out / f"seed{seed}", study.variants, device)
+    over = f"Mean ± standard deviation over seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"Seed {seeds[0]}"
+    note = (f"{over}; {cfg.size} x {cfg.size} pixels, preset {cfg.preset}, {cfg.iters} iterations of the field. PSNR, LMD "
+            f"and mouth r: {ROWS['audio_pose']}, on held-out sentences.")
+    rows = rows_of(found, study.variants, study.shown)
+    text = f"{markdown(rows, study.shown)}\n\n{note} {study.note}"
+    write_table(out, study.name, rows, text)
+    return text

@@ -1,0 +1,39 @@
+"""pictures.py - frames as a person looks at them: enlarged, with a caption, written as .png or .jpg.
+
+In and out: (H, W, 3) uint8 RGB. Next: animate.py.
+"""
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from tools.errors import InputError, replacing
+
+
+def caption(frame: UInt8[np.ndarray, "H W 3"], text: str) -> UInt8[np.ndarray, "h W 3"]:
+    """The frame (H, W, 3) with a line of text above it, as large as fits."""
+    strip = np.full((22, frame.shape[1], 3), 255, np.uint8)
+    wide = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 1.0, 1)[0][0]
+    size = min(0.42, (frame.shape[1] - 8) / max(wide, 1))
+    cv2.putText(strip, text, (4, 15), cv2.FONT_HERSHEY_SIMPLEX, size, (0, 0, 0), 1, cv2.LINE_AA)
+    return np.concatenate([strip, frame])
+
+
+def enlarge(frame: np.ndarray, at_least: int = 256) -> np.ndarray:
+    """Whole-number cubic enlargement of a small render, so that a video player shows it at a useful size."""
+    factor = max(1, -(-at_least // frame.shape[0]))
+    return frame if factor == 1 else cv2.resize(frame, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+
+
+def write_image(path: str | Path, image: UInt8[np.ndarray, "H W 3"]) -> None:
+    """Write an RGB picture (H, W, 3); the ending says how (.png, .jpg). Raises InputError when it cannot be written."""
+    import cv2  # here: the landmark environment of tracking.py imports this module and need not have it
+    ending = Path(path).suffix.lower()
+    if ending not in (".png", ".jpg", ".jpeg"):
+        raise InputError(f"{path}: pictures are written as .png or .jpg; choose another --out")
+    data = cv2.imencode(ending, np.ascontiguousarray(image[..., ::-1]))[1]
+    with replacing(path) as temporary:
+        temporary.write_bytes(data.tobytes())
