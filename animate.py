@@ -35,7 +35,7 @@ def animate(run: Run, wave: Float[np.ndarray, "N"], subject: str | None = None, 
 
     The video lasts as long as the sound, to the nearest frame. choices: codes from elsewhere, see controls.py.
     """
-    take = run.takes[run.take_number(subject)]
+    take = run.take(subject)
     length = max(1, round(len(wave) / SAMPLE_RATE * take["fps"]))
     time = np.arange(length) / take["fps"]
     rows = back_and_forth(len(take["cam_to_head"]), length)
@@ -54,7 +54,7 @@ def sweep(run: Run, swept: str, wave: Float[np.ndarray, "N"] | None = None, subj
     swept: "identity", or two options such as "identity,albedo". Over time head pose and, where there is sound, lips
     change; without it they are those of silence. Raises InputError for other options.
     """
-    take = run.takes[run.take_number(subject)]
+    take = run.take(subject)
     options = [option.strip() for option in swept.split(",")]
     if len(options) > 2 or not set(options) <= set(OPTIONS):
         raise InputError(f"--sweep {swept}: want one or two of {', '.join(OPTIONS)}")
@@ -111,7 +111,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"wrote {out}")
         return
     out = args.out or "talk.mp4"
-    check_audio_length(wave, run.takes[run.take_number(args.subject)]["fps"], args.audio)
+    check_audio_length(wave, run.take(args.subject)["fps"], args.audio)
     frames, length, fps = animate(run, wave, args.subject, args.yaw, args.pitch, args.orbit, choices)
     with tqdm(frames, "rendering", length, unit="frame") as bar:
         write_video(out, (enlarge(frame) for frame in bar), fps, wave)

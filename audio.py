@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import losses
-from tools.errors import InputError
+from tools.errors import InputError, first_line
 from tools.media import SAMPLE_RATE
 
 HUBERT = "facebook/hubert-base-ls960"  # what `--audio-features hubert` means
 FRAME, HOP_MEL, HOP_HUBERT = 400, 160, 320  # samples: a feature vector sees 25 ms; hops of 10 and 20 ms
 N_MEL = 40
+APART = 0.4  # seconds: frames nearer in time than this show nearly the same mouth
 STEP = 0.02  # seconds between the vectors of a window of F_A
 
 
@@ -69,8 +70,7 @@ def load_hubert(source: str):
         normalise = bool(AutoFeatureExtractor.from_pretrained(source).do_normalize)
         return HubertModel.from_pretrained(source).eval().requires_grad_(False), normalise
     except Exception as error:  # transformers raises many kinds for a missing, partial or foreign model
-        reason = str(error).splitlines()[0][:200]
-        raise InputError(f"{source}: no HuBERT model could be loaded ({reason}); give a model name, a folder with "
+        raise InputError(f"{source}: no HuBERT model could be loaded ({first_line(error, 200)}); give a model name, a folder with "
                          "config.json, weights and preprocessor_config.json, or --audio-features logmel") from error
 
 
@@ -173,7 +173,7 @@ class LipEncoder(nn.Module):
 
 
 def draw_negatives(take: np.ndarray, time: np.ndarray, anchors: np.ndarray, n: int, rng: np.random.Generator,
-                   apart: float = 0.4, person: np.ndarray | None = None) -> np.ndarray:
+                   apart: float = APART, person: np.ndarray | None = None) -> np.ndarray:
     """Indices (B, n) of negatives for Eq. 8: frames of another take, or of the same take at least `apart` seconds away.
 
     take (T,), time (T,) in seconds describe every frame; anchors (B,). Neighbouring frames look alike, so they would be

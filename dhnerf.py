@@ -195,7 +195,7 @@ class DHNeRF(nn.Module):
                                    for rays in (origins, directions))
             grid = cfg.patch
         condition = self.field.condition(codes, f_lip)
-        h, opacity, _ = render_rays(self.field, condition, origins, directions, cfg.box, cfg.n_coarse, cfg.n_fine,
+        h, opacity = render_rays(self.field, condition, origins, directions, cfg.box, cfg.n_coarse, cfg.n_fine,
                                     generator)
         # Compositing is linear, so the last linear layer comes after it; its bias counts as often as there is head.
         M = F.linear(h, self.field.to_feature.weight) + opacity[..., None] * self.field.to_feature.bias

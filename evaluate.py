@@ -48,8 +48,10 @@ def evaluate(folder: Path, device: torch.device, fid: str = "random", weights: P
             f"It draws a mouth even where there is none: look at preview.png too. {judges.note()} The confidence is "
             "the median less the least of the mean distances at all offsets; offset and lag are in frames, positive "
             "where the picture is late, and say nothing where the confidence is near that of another sentence's sound.")
-    write_table(folder, "evaluation", rows, markdown(rows, note))
-    return markdown(rows, note)
+    shown = [name for name in rows[0] if name != "row"]
+    text = f"{markdown(shown, ([row[name] for name in shown] for row in rows))}\n\n{note}\n"
+    write_table(folder, "evaluation", rows, text)
+    return text
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

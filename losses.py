@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tools.errors import InputError
+from tools.errors import InputError, first_line
 
 VGG_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"  # the weights of Simonyan & Zisserman
 
@@ -182,7 +182,6 @@ def load_vgg(source: str, layers: tuple[str, ...], seed: int = 0) -> VGG16:
             state = torch.load(source, map_location="cpu", weights_only=True)
         vgg.load_state_dict({k: v for k, v in state.items() if k.startswith("features.")})
     except Exception as error:  # torch raises a different class for each way a file can be wrong
-        reason = str(error).splitlines()[0][:200]
-        raise InputError(f"{source}: VGG16 weights could not be loaded ({reason}); give the path of vgg16-397923af.pth "
+        raise InputError(f"{source}: VGG16 weights could not be loaded ({first_line(error, 200)}); give the path of vgg16-397923af.pth "
                          "(published weights) or use --vgg random") from error
     return vgg

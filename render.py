@@ -1,7 +1,7 @@
 """render.py - Sec. 3.2, Eq. 1: rays, samples along them, and volume rendering of features.
 
 In: camera K (B, 3, 3), cam_to_head (B, 4, 4); the field of dhnerf.py, which gives sigma and a hidden feature a sample.
-Out: composited features (B, R, C), accumulated opacity (B, R) and expected depth (B, R) for R rays an image.
+Out: composited features (B, R, C), accumulated opacity (B, R) for R rays an image.
 
 The paper gives no quadrature and no sampling: both are NeRF's (its Eq. 3 and Sec. 5.2). The head is fixed and the
 camera moves, so P_cam enters here, through the rays. Lengths are in decimetres. Next: losses.py.
@@ -108,13 +108,13 @@ def sample_edges(t: Float[Tensor, "B R S"], near: Float[Tensor, "B R"],
 
 def render_rays(field, condition, origins: Float[Tensor, "B R 3"], directions: Float[Tensor, "B R 3"],
                 box: tuple[float, ...], n_coarse: int, n_fine: int, generator: torch.Generator | None = None
-                ) -> tuple[Float[Tensor, "B R C"], Float[Tensor, "B R"], Float[Tensor, "B R"]]:
+                ) -> tuple[Float[Tensor, "B R C"], Float[Tensor, "B R"]]:
     """Eq. 1 for every ray: coarse samples, fine samples where the coarse ones found density, then compositing.
 
     One field answers both passes, and each sample is asked once: the coarse answers are kept and merged with the fine
     ones. Compositing is a weighted sum, so only distances and densities have to be sorted, never the features.
     `generator` (on the CPU, so that every device draws alike) jitters the samples; None puts them at the bin centres.
-    Returns hidden features, opacity, and the weighted mean distance (not divided by opacity).
+    Returns hidden features and opacity.
     """
     near, far = box_bounds(origins, directions, box)
     t = stratified_samples(near, far, n_coarse, _uniform(generator, near, n_coarse))  # (B, R, Sc)
@@ -129,7 +129,7 @@ def render_rays(field, condition, origins: Float[Tensor, "B R 3"], directions: F
     w_sorted = compositing_weights(sigma.gather(-1, order), intervals(t.gather(-1, order), near, far))
     w = torch.empty_like(w_sorted).scatter(-1, order, w_sorted)  # back to the order of h
     features = field.appearance(h, directions, condition)  # (B, R, S, C)
-    return (w[..., None, :] @ features).squeeze(-2), w.sum(-1), (w * t).sum(-1)
+    return (w[..., None, :] @ features).squeeze(-2), w.sum(-1)
 
 
 def _points(origins: Tensor, directions: Tensor, t: Tensor) -> Tensor:

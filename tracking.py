@@ -304,7 +304,7 @@ def track(landmarks: Float[np.ndarray, "T 68 2"], image_size: tuple[int, int], f
     if len(rows) == 0:
         raise ValueError("track: no frame has landmarks")
     keys = rows[np.unique(np.linspace(0, len(rows) - 1, LONGEST_ADJUSTMENT).round().astype(int))]
-    sigma = point_sigma() * eye_distance(landmarks)
+    sigma = point_sigma() * np.nanmean(eye_distance(landmarks))
     q = np.c_[initial_pose(landmarks[keys], model.mean, K), np.zeros((len(keys), len(model.exp_basis)))]
     shape, q = adjust_shape(landmarks[keys], q, model, K, sigma)
     shape, basis, q = to_head_frame(shape, model.exp_basis, q, model.mean)
@@ -315,9 +315,9 @@ def track(landmarks: Float[np.ndarray, "T 68 2"], image_size: tuple[int, int], f
     return Track(K, camera_to_head(q), q[:, 6:], shape, basis, residual, valid)
 
 
-def eye_distance(landmarks):
-    """Mean px between the outer eye corners of landmarks (T, 68, 2), NaN frames left out."""
-    return float(np.nanmean(np.linalg.norm(landmarks[:, 36] - landmarks[:, 45], axis=-1)))
+def eye_distance(landmarks: Float[np.ndarray, "T 68 2"]) -> Float[np.ndarray, "T"]:
+    """Px between the outer eye corners of each frame; NaN where it has no landmarks."""
+    return np.linalg.norm(landmarks[:, 36] - landmarks[:, 45], axis=-1)
 
 
 def camera_to_head(q):
@@ -402,7 +402,7 @@ def overlay(frame, marks, track_: Track, t: int):
 
 def report(landmarks, result: Track, info: VideoInfo) -> str:
     """A few lines on the quality of a track."""
-    error, eye = float(np.nanmean(result.residual)), eye_distance(landmarks)
+    error, eye = np.nanmean(result.residual), np.nanmean(eye_distance(landmarks))
     missing = np.flatnonzero(~result.valid).tolist()
     which = f" ({str(missing[:10])[1:-1]}{', ...' if len(missing) > 10 else ''})" if missing else ""
     lines = [f"{len(landmarks)} frames at {info.fps:g} a second, {len(missing)} without landmarks{which}",

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from audio import APART
 from data.crops import mouth_crop, stable_crop, to_image, without_mouth
-from data.sampling import APART, FACE
+from data.sampling import FACE
 from data.take import Take
+from dhnerf import CODES
 
-FACTORS = ("id", "ex", "al", "ill")
 LABELS = {"id": "id", "al": "albedo", "ill": "light"}  # factor -> key of Take.labels
 BROWS, EYES = slice(17, 27), slice(36, 48)  # what "expression" means here, as the lips belong to F_lip
 
@@ -128,7 +129,7 @@ class Corpus:
 
     def contrasted(self) -> list[str]:
         """Factors that vary in this corpus. A clip has one identity, albedo and light: only "ex" can be contrasted."""
-        return [f for f in FACTORS if f == "ex" or len(np.unique(self.label[f])) > 1]
+        return [f for f in CODES if f == "ex" or len(np.unique(self.label[f])) > 1]
 
     def contrast(self, factor: str, anchor: int | np.integer, n: int, rng: np.random.Generator,
                  among: np.ndarray | None = None) -> tuple[int | np.integer, np.ndarray]:

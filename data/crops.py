@@ -24,7 +24,7 @@ def without_mouth(crops: np.ndarray) -> np.ndarray:
 
 def to_image(frames: np.ndarray) -> Tensor:
     """uint8 (B, H, W, 3) -> float32 (B, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
+    return torch.from_numpy(np.array(frames)).permute(0, 3, 1, 2).float() / 255
 
 
 # ---------------------------------------------------------------------------------------------- crops

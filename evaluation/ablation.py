@@ -22,10 +22,9 @@ import numpy as np
 import torch
 
 from config import Config, shortened
-from evaluation import disentangle, factors
+from evaluation import disentangle, factors, tables
 from evaluation.heldout import ROWS, table
 from evaluation.judges import make_judges
-from evaluation.tables import write_table
 from inference.run import Run, load_run, read_checkpoint
 from tools.errors import replacing
 
@@ -203,8 +202,7 @@ def rows_of(found: dict[int, dict[str, dict[str, float]]], variants: dict[str, V
 def markdown(rows: list[dict], shown: tuple[str, ...]) -> str:
     """The table: mean and, where there are several seeds, spread in one cell."""
     cell = lambda row, f: f"{row[f]:.3f}" + (f" ± {row[f + ' +-']:.3f}" if row["seeds"] > 1 else "")
-    lines = ["| | " + " | ".join(shown) + " |", "|" + "---|" * (len(shown) + 1)]
-    return "\n".join(lines + [f"| {row['model']} | " + " | ".join(cell(row, f) for f in shown) + " |" for row in rows])
+    return tables.markdown(["", *shown], ([row["model"], *(cell(row, f) for f in shown)] for row in rows))
 
 
 def run_study(study: Study, cfg: Config, seeds: list[int], out: Path, device: torch.device, train: Train) -> str:
@@ -219,5 +217,5 @@ def run_study(study: Study, cfg: Config, seeds: list[int], out: Path, device: to
             f"and mouth r: {ROWS['audio_pose']}, on held-out sentences.")
     rows = rows_of(found, study.variants, study.shown)
     text = f"{markdown(rows, study.shown)}\n\n{note} {study.note}"
-    write_table(out, study.name, rows, text)
+    tables.write_table(out, study.name, rows, text)
     return text

@@ -11,8 +11,6 @@ In: a run on stand-in heads. Out: the figures, and a picture in which codes are 
 """
 from __future__ import annotations
 
-import csv
-import io
 import json
 import tempfile
 from collections.abc import Iterator
@@ -26,14 +24,14 @@ from tqdm import tqdm
 
 from data.corpus import LABELS, Corpus
 from dhnerf import CODES
-from evaluation import factors, landmark_regressor, measures
+from evaluation import factors, landmark_regressor, measures, tables
 from evaluation.factors import FactorReader, World, head_poses
 from evaluation.heldout import prepare_again, render_heldout
 from evaluation.landmark_regressor import trained_landmarker
 from inference.pictures import caption, enlarge, write_image
 from inference.rendering import lip_features, render_frames
 from inference.run import Run, load_run
-from tools.errors import InputError, replacing
+from tools.errors import InputError
 
 FRAMES = 6  # poses over which a change is averaged; frames a recombination
 PAIRS = 2  # changes of one code a person
@@ -261,37 +259,53 @@ def worst_leak(matrix: Float[np.ndarray, "5 5"]) -> float:
     return float(share[~np.eye(*rows.shape, dtype=bool)].max())
 
 
-def rows_of(figures: dict) -> list[tuple[str, float]]:
-    """The figures as (name, value), one a line of disentangle.csv."""
-    rows = [(f"recombination: {name} (PSNR, dB)", value) for name, value in figures["recombination"].items()]
-    rows += [(f"audio swap: {name}", value) for name, value in figures["swap"].items()]
+def records_of(scores: dict) -> list[dict]:
+    """The scores as records of disentangle.csv, {"figure": name, "value": number}."""
+    found = {f"recombination: {name} (PSNR, dB)": value for name, value in scores["recombination"].items()}
+    found |= {f"audio swap: {name}": value for name, value in scores["swap"].items()}
     for kind in ("leakage", "leakage_truth"):
-        rows += [(f"{kind}: {a} -> {b}", float(figures[kind][i, j])) for i, a in enumerate(MOVED)
-                 for j, b in enumerate(MOVED)]
-        rows.append((f"{kind}: worst off-diagonal / diagonal", worst_leak(figures[kind])))
-    return rows
+        for moved, line in zip(MOVED, scores[kind]):
+            found |= {f"{kind}: {moved} -> {other}": float(value) for other, value in zip(MOVED, line)}
+        found[f"{kind}: worst off-diagonal / diagonal"] = worst_leak(scores[kind])
+    return [{"figure": name, "value": value} for name, value in found.items()]
 
 
-def markdown(figures: dict, note: str) -> str:
+def leakage_text(title: str, matrix: Float[np.ndarray, "5 5"]) -> str:
+    """One matrix as Markdown, its worst entry below it."""
+    lines = ([moved, *(f"{value:.2f}" for value in line)] for moved, line in zip(MOVED, matrix))
+    return (tables.markdown([f"{title}: moved", *MOVED], lines) + "\n\nWorst off-diagonal entry of the four codes' rows: "
+            f"{worst_leak(matrix):.0%} of its row's diagonal.\n")
+
+
+def markdown(scores: dict, note: str) -> str:
     """disentangle.md: what was measured, with what the numbers mean."""
-    r, swap = figures["recombination"], figures["swap"]
-    lines = ["## Recombination", "", "| PSNR (dB) | inside the mask | whole image |", "|---|---|---|"]
-    lines += [f"| {name} | {r[name + ', head']:.2f} | {r[name + ', image']:.2f} |"
-              for name in ("trained", "held out", "recombined")]
-    lines += ["", "\"Held out\": sentences that training did not see, of people in an albedo and a light that it did. "
-              "\"Recombined\": person, albedo and light that no training take shows together, with expression, sound and pose "
-              "of another person.", "", "## Leakage", ""]
-    for kind, title in (("leakage", "renders"), ("leakage_truth", "true pictures (what the reader itself confuses)")):
-        lines += [f"| {title}: moved | " + " | ".join(MOVED) + " |", "|---" * (len(MOVED) + 1) + "|"]
-        lines += [f"| {name} | " + " | ".join(f"{v:.2f}" for v in row) + " |" for name, row in zip(MOVED, figures[kind])]
-        lines += ["", f"Worst off-diagonal entry of the four codes' rows: {worst_leak(figures[kind]):.0%} of its row's diagonal.",
-                  ""]
-    lines += ["Rows: the input that moves between two values, the others fixed. Columns: how far each true factor moves, in "
-              "units of its own true change.", "", "## Audio swap", "",
-              "Codes and pose of sentence A, sound of sentence B. Mouth opening of the render correlates with B's truth "
-              f"with r = {swap['r_B']:.2f}, with A's beyond what A and B share with r = {swap['r_A_given_B']:.2f} "
-              f"(plain: {swap['r_A']:.2f}; A with B: {swap['r_AB']:.2f}).", "", note]
-    return "\n".join(lines) + "\n"
+    psnr, swap = scores["recombination"], scores["swap"]
+    recombined = tables.markdown(
+        ["PSNR (dB)", "inside the mask", "whole image"],
+        ([name, f"{psnr[name + ', head']:.2f}", f"{psnr[name + ', image']:.2f}"]
+         for name in ("trained", "held out", "recombined")))
+    return f"""## Recombination
+
+{recombined}
+
+"Held out": sentences that training did not see, of people in an albedo and a light that it did. "Recombined": person,
+albedo and light that no training take shows together, with expression, sound and pose of another person.
+
+## Leakage
+
+{leakage_text("renders", scores["leakage"])}
+{leakage_text("true pictures (what the reader itself confuses)", scores["leakage_truth"])}
+Rows: the input that moves between two values, the others fixed. Columns: how far each true factor moves, in units of its
+own true change.
+
+## Audio swap
+
+Codes and pose of sentence A, sound of sentence B. Mouth opening of the render correlates with B's truth with r =
+{swap['r_B']:.2f}, with A's beyond what A and B share with r = {swap['r_A_given_B']:.2f} (plain: {swap['r_A']:.2f}; A with B:
+{swap['r_AB']:.2f}).
+
+{note}
+"""
 
 
 def open_bench(run: Run, work: Path) -> tuple[Bench, list[dict]]:
@@ -314,14 +328,11 @@ def disentangle(folder: Path, device: torch.device) -> str:
         takes = bench.train.takes + bench.heldout.takes
         reader = factors.train_reader(bench.world, takes, run.cfg.seed)
         model = trained_landmarker(bench.train, run.cfg.seed, device)
-        figures, picture = measure(bench, reader, model, unseen, run.cfg.seed), swaps(bench, run.cfg.seed)
+        scores, picture = measure(bench, reader, model, unseen, run.cfg.seed), swaps(bench, run.cfg.seed)
     note = (f"{len(unseen)} recombinations of {FRAMES} frames; {PAIRS * len(bench.world.names)} changes of each input, each "
             f"over {FRAMES} poses; {run.cfg.size} x {run.cfg.size} pixels, preset {run.cfg.preset}, {run.cfg.iters} "
             f"iterations, seed {run.cfg.seed}.")
-    text, buffer = markdown(figures, note), io.StringIO()
-    csv.writer(buffer).writerows([("figure", "value"), *rows_of(figures)])
-    for name, content in (("disentangle.md", text), ("disentangle.csv", buffer.getvalue())):
-        with replacing(folder / name) as temporary:
-            temporary.write_text(content)
+    text = markdown(scores, note)
+    tables.write_table(folder, "disentangle", records_of(scores), text)
     write_image(folder / "swaps.png", picture)
     return text

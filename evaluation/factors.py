@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from tqdm import trange
 
 import tracking
+from data.crops import to_image
 from data.take import Take
 from data.voca import open_folder
 from evaluation.landmark_regressor import blurred, cut, mouth_square, whole_square
@@ -141,7 +142,7 @@ def views(frames: UInt8[np.ndarray, "T H W 3"], poses: Float[np.ndarray, "T 4 4"
     mean, size = tracking.generic_model().mean, frames.shape[1]
     K, distance = default_camera(size)
     cameras = camera_of_motion(poses, distance)
-    images = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
+    images = to_image(frames)
     cuts = [cut(images, whole_square(len(images), size, size), VIEW)]
     points = project(np.broadcast_to(mean, (len(images), *mean.shape)), K, cameras)
     points = torch.from_numpy(points).float()  # (T, 68, 2)

@@ -146,7 +146,7 @@ class Row:
     def mouth(self) -> tuple[float, float | int]:
         """Correlation of mouth opening at lag 0, mean over takes, and the lag at which that mean peaks."""
         most = min(MAX_LAG, min(len(render) for render, _ in self.opening) // 3)  # one range for all takes
-        r = np.mean([measures.correlation_and_lag(*pair, most).r for pair in self.opening], axis=0)
+        r = np.mean([measures.lagged_correlations(*pair, most) for pair in self.opening], axis=0)
         defined = most > 0 and np.isfinite(r).all()
         return float(r[most]), int(np.argmax(r)) - most if defined else float("nan")
 

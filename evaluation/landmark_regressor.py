@@ -4,7 +4,7 @@ A clip's landmarks come from a detector made for photographs. Stand-in heads, me
 photographs, so a small network learns the landmarks of the data at hand, from its own frames and true landmarks.
 It looks twice: at the whole face, then at a square around the mouth, about as wide as the outer eye corners are apart.
 In: frames (T, H, W, 3) uint8 with landmarks (T, 68, 2) px. Out: a Landmarker; predict() gives (T, 68, 2) px. What it
-measures is worth no more than it is accurate, so heldout_error() is printed beside it. Next: measures.py, evaluate.py.
+measures is worth no more than it is accurate: its own error is the first row of every table. Next: syncnet.py.
 """
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import trange
 
 from data.corpus import Corpus
-from evaluation.measures import LOWER_LIP, OUTER_EYES, UPPER_LIP, correlation, lmd, mouth_opening
+from data.crops import to_image
+from evaluation.measures import LOWER_LIP, OUTER_EYES, UPPER_LIP
 
 FACE, MOUTH = 64, 48  # side in pixels of what the two networks see
 MOUTH_MARKS = slice(48, 68)
@@ -114,8 +114,7 @@ def predict(model: Landmarker, frames: UInt8[np.ndarray, "T H W 3"]) -> Float[np
     """Landmarks (T, 68, 2) px of frames (T, H, W, 3); each frame on its own."""
     device, parts = next(model.parameters()).device, []
     for start in range(0, len(frames), 64):
-        block = torch.from_numpy(np.array(frames[start:start + 64])).to(device)
-        parts.append(model(block.permute(0, 3, 1, 2).float() / 255).cpu().numpy())
+        parts.append(model(to_image(frames[start:start + 64]).to(device)).cpu().numpy())
     return np.concatenate(parts)
 
 
@@ -157,7 +156,7 @@ def _draw(frames: Sequence[np.ndarray], landmarks: Sequence[np.ndarray], index: 
     """Frames (B, 3, H, W) in [0, 1] and landmarks (B, 68, 2) px for index (B, 2) = (take, row)."""
     images = np.stack([frames[take][row] for take, row in index])
     marks = np.stack([landmarks[take][row] for take, row in index]).astype(np.float32)
-    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 255, torch.from_numpy(marks).to(device)
+    return to_image(images).to(device), torch.from_numpy(marks).to(device)
 
 
 def lip_gaps(mouth: Float[Tensor, "B 20 2"]) -> Float[Tensor, "B 3"]:
@@ -209,26 +208,6 @@ def _means(frames: Sequence[np.ndarray], landmarks: Sequence[np.ndarray]) -> tup
     marks = torch.from_numpy(np.concatenate(landmarks).astype(np.float32))
     whole, mouth = whole_square(len(marks), *frames[0].shape[1:3]), mouth_square(marks)
     return to_square(whole, marks).mean(0), to_square(mouth, marks[:, MOUTH_MARKS]).mean(0)
-
-
-def heldout_error(model: Landmarker, frames: Sequence[np.ndarray], landmarks: Sequence[np.ndarray],
-                  blur: float = 0.0) -> dict[str, float]:
-    """How far the regressor is off on takes that it has not seen, in the units of what is measured with it.
-
-    frames, landmarks as in train_landmarker. blur: sigma in px of a Gaussian over the frames first, because renders are
-    blurred. It cannot warn of a render without a mouth: the regressor draws one all the same.
-    "px": mean distance of all 68; "mouth_px": of the 20 of the mouth;
-    "lmd_px", "lmd_percent": measures.lmd, mouths centred; "opening_r": correlation of mouth opening with the truth,
-    mean over takes (nan where a mouth does not move); "frames": their number.
-    """
-    found = [predict(model, gaussian_filter(f, (0, blur, blur, 0)) if blur else f) for f in frames]
-    distance = [np.linalg.norm(a - b, axis=-1) for a, b in zip(found, landmarks)]  # (T, 68) each
-    centred = lmd(np.concatenate(found), np.concatenate(landmarks))
-    r = [correlation(mouth_opening(a), mouth_opening(b)) for a, b in zip(found, landmarks)]
-    return {"px": float(np.concatenate(distance).mean()),
-            "mouth_px": float(np.concatenate(distance)[:, MOUTH_MARKS].mean()),
-            "lmd_px": centred[0], "lmd_percent": centred[1], "opening_r": float(np.mean(r)),
-            "frames": sum(map(len, found))}
 
 
 def trained_landmarker(train: Corpus, seed: int, device: torch.device) -> Landmarker:

@@ -18,7 +18,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 from scipy.ndimage import gaussian_filter
 from torch import nn
 
-from tools.errors import InputError
+from tools.errors import InputError, first_line
+from tracking import eye_distance
 
 OUTER_EYES = (36, 45)  # iBUG: outer corners of the eyes
 MOUTH = slice(48, 68)
@@ -35,17 +36,11 @@ def psnr(image: UInt8[np.ndarray, "H W 3"], truth: UInt8[np.ndarray, "H W 3"],
 
     With a mask, the MSE is the mean weighted by mask / 255. Raises ValueError for an empty mask.
     """
-    mse = _masked_mean((image.astype(np.float64) - truth) ** 2, mask)
-    return math.inf if mse == 0 else 10 * math.log10(255**2 / mse)
-
-
-def _masked_mean(values: np.ndarray, mask: np.ndarray | None) -> float:
-    """Mean of (H, W, 3) values, weighted by the mask (H, W) where there is one."""
-    if mask is None:
-        return float(values.mean())
-    if not mask.any():
+    error = ((image.astype(np.float64) - truth) ** 2).mean(-1)  # (H, W)
+    if mask is not None and not mask.any():
         raise ValueError("the mask is empty: there is nothing to measure")
-    return float(np.average(values.mean(-1), weights=mask))
+    mse = np.average(error, weights=mask)
+    return math.inf if mse == 0 else 10 * math.log10(255**2 / mse)
 
 
 def ssim_map(image: UInt8[np.ndarray, "H W 3"], truth: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, "H W 3"]:
@@ -58,17 +53,15 @@ def ssim_map(image: UInt8[np.ndarray, "H W 3"], truth: UInt8[np.ndarray, "H W 3"
     return (2 * mx * my + c1) * (2 * vxy + c2) / ((mx * mx + my * my + c1) * (vx + vy + c2))
 
 
-def ssim(image: UInt8[np.ndarray, "H W 3"], truth: UInt8[np.ndarray, "H W 3"],
-         mask: UInt8[np.ndarray, "H W"] | None = None) -> float:
+def ssim(image: UInt8[np.ndarray, "H W 3"], truth: UInt8[np.ndarray, "H W 3"]) -> float:
     """Mean structural similarity, 1 for equal images, as the field reports it: colour is the mean over channels.
 
-    Only windows that lie inside the image count, so a border of 5 px is left out, of the mask too.
-    Raises ValueError when no window fits, or the mask is empty there.
+    Only windows that lie inside the image count, so a border of 5 px is left out. Raises ValueError when none fits.
     """
     if min(image.shape[:2]) <= 2 * SSIM_RADIUS:
         raise ValueError(f"SSIM of {image.shape[1]} x {image.shape[0]} px: the window is 11 x 11")
-    inside = (slice(SSIM_RADIUS, -SSIM_RADIUS),) * 2
-    return _masked_mean(ssim_map(image, truth)[inside], None if mask is None else mask[inside])
+    inside = slice(SSIM_RADIUS, -SSIM_RADIUS)
+    return float(ssim_map(image, truth)[inside, inside].mean())
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -128,13 +121,9 @@ def load_features(source: str, device: torch.device = torch.device("cpu")) -> Fe
         width = extract(np.zeros((1, 64, 64, 3), np.uint8)).shape[1]
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise InputError(f"{source}: not a TorchScript network that takes (images, return_features=True) "
-                         f"({_first_line(error)}); give inception-2015-12-05.pt, or random") from error
+                         f"({first_line(error)}); give inception-2015-12-05.pt, or random") from error
     kind = "" if width == 2048 else f", {width} features where Inception has 2048, not comparable"
     return Features(f"features of {Path(source).name}{kind}", width == 2048, extract)
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:120]
 
 
 def _in_blocks(network: Callable[[torch.Tensor], torch.Tensor], device: torch.device, block: int = 32):
@@ -175,11 +164,6 @@ def _random_network() -> nn.Module:
 # Landmarks: LMD, mouth opening
 
 
-def _outer_eye_distance(landmarks: np.ndarray) -> np.ndarray:
-    """(T,) px."""
-    return np.linalg.norm(landmarks[:, OUTER_EYES[0]] - landmarks[:, OUTER_EYES[1]], axis=-1)
-
-
 def lmd(landmarks: Float[np.ndarray, "T 68 2"], truth: Float[np.ndarray, "T 68 2"]) -> tuple[float, float]:
     """Landmark distance [43] of the 20 mouth landmarks, each frame's mouth centred on its mean: (px, percent).
 
@@ -188,13 +172,13 @@ def lmd(landmarks: Float[np.ndarray, "T 68 2"], truth: Float[np.ndarray, "T 68 2
     mouth, mouth_gt = landmarks[:, MOUTH], truth[:, MOUTH]
     moved = (mouth - mouth.mean(1, keepdims=True)) - (mouth_gt - mouth_gt.mean(1, keepdims=True))
     distance = np.linalg.norm(moved, axis=-1).mean(1)  # (T,) px
-    return float(distance.mean()), float(100 * (distance / _outer_eye_distance(truth)).mean())
+    return float(distance.mean()), float(100 * (distance / eye_distance(truth)).mean())
 
 
 def mouth_opening(landmarks: Float[np.ndarray, "T 68 2"]) -> Float[np.ndarray, "T"]:
     """Gap between the inner edges of the lips, mean of three places, in units of the outer-eye distance. Shut: 0."""
     gaps = np.linalg.norm(landmarks[:, UPPER_LIP] - landmarks[:, LOWER_LIP], axis=-1)  # (T, 3)
-    return gaps.mean(1) / _outer_eye_distance(landmarks)
+    return gaps.mean(1) / eye_distance(landmarks)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -208,31 +192,19 @@ def by_frame_id(values: Float[np.ndarray, "T"], frame_ids: Int[np.ndarray, "T"])
     return spread
 
 
-@dataclass(frozen=True)
-class Lag:
-    """r (2k + 1,) at lags -k .. k frames; r0 at lag 0; the largest, `peak`, and its `lag`. nan: not defined."""
-    r: Float[np.ndarray, "n"]
-    r0: float
-    peak: float
-    lag: float
-
-
-def correlation_and_lag(render: Float[np.ndarray, "T"], truth: Float[np.ndarray, "T"], max_lag: int) -> Lag:
+def lagged_correlations(render: Float[np.ndarray, "T"], truth: Float[np.ndarray, "T"], max_lag: int
+                        ) -> Float[np.ndarray, "n"]:
     """Pearson correlation of render[t + lag] with truth[t] for lags -max_lag .. max_lag. Positive lag: render is late.
 
-    Each lag uses the frames that both series have there: no zero padding, and pairs with a nan are left out. r is nan
-    where fewer than 3 pairs remain or one of the series does not vary; peak and lag are nan where every r is. Raises
-    ValueError when the series are no longer than the largest lag.
+    Each lag uses the frames that both series have there: no zero padding, and pairs with a nan are left out. nan where
+    fewer than 3 pairs remain or one of the series does not vary. Raises ValueError when the series are no longer than
+    the largest lag.
     """
-    if len(render) <= max_lag:
-        raise ValueError(f"{len(render)} frames are too few for lags up to {max_lag}")
     T = len(render)
-    pairs = [(render[max(lag, 0):T + min(lag, 0)], truth[max(-lag, 0):T + min(-lag, 0)])
-             for lag in range(-max_lag, max_lag + 1)]
-    r = np.array([correlation(a, b) for a, b in pairs])
-    best = int(np.nanargmax(r)) if np.isfinite(r).any() else None
-    return Lag(r, float(r[max_lag]), math.nan if best is None else float(r[best]),
-               math.nan if best is None else float(best - max_lag))
+    if T <= max_lag:
+        raise ValueError(f"{T} frames are too few for lags up to {max_lag}")
+    return np.array([correlation(render[max(lag, 0):T + min(lag, 0)], truth[max(-lag, 0):T + min(-lag, 0)])
+                     for lag in range(-max_lag, max_lag + 1)])
 
 
 def correlation(a: Float[np.ndarray, "T"], b: Float[np.ndarray, "T"]) -> float:

@@ -23,7 +23,7 @@ from evaluation.landmark_regressor import BLUR, degrade
 from evaluation.measures import offset_distances
 from evaluation.syncnet import Distances
 from synthetic import dataset
-from tools.errors import InputError, replacing
+from tools.errors import InputError, first_line, replacing
 
 EXPERT_ITERS, ANCHORS = 700, 32
 
@@ -60,8 +60,7 @@ def _read_expert(path: Path, key: dict, networks: tuple[LipEncoder, AudioEncoder
         for network, weights in zip(networks, state["weights"], strict=True):
             network.load_state_dict(weights)
     except Exception as error:  # zip, pickle, key and shape errors all mean the same to the user
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
-        raise InputError(f"{path}: damaged, or not a sync expert of this program ({reason}); delete it, and it is "
+        raise InputError(f"{path}: damaged, or not a sync expert of this program ({first_line(error)}); delete it, and it is "
                          "trained again") from error
     return True
 

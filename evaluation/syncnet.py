@@ -18,7 +18,7 @@ from scipy.ndimage import median_filter
 from torch import Tensor, nn
 
 from evaluation.measures import offset_distances
-from tools.errors import InputError
+from tools.errors import InputError, first_line
 from tools.media import SAMPLE_RATE
 
 WEIGHTS = "http://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model"
@@ -115,8 +115,7 @@ def load_syncnet(path: str | Path) -> SyncNet:
     try:
         net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # zip, pickle, key and shape errors all mean the same to the user
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
-        raise InputError(f"{path}: damaged, or not SyncNet's weights ({reason}); {get}") from error
+        raise InputError(f"{path}: damaged, or not SyncNet's weights ({first_line(error)}); {get}") from error
     return net.eval().requires_grad_(False)
 
 

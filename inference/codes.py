@@ -17,25 +17,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dhnerf import CODES
+from inference.rendering import back_and_forth
+from inference.run import Run
 from tools.errors import InputError
 
 OPTIONS = {"identity": "id", "expression": "ex", "albedo": "al", "light": "ill"}  # option -> code
-LISTED = 8  # names in an error message
 
 
-def known(run) -> str:
-    """The takes of a run, for error messages: the first LISTED of them."""
-    names = [take["name"] for take in run.takes]
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
-
-
-def find(run, name: str, option: str) -> tuple[dict, int | None]:
+def find(run: Run, name: str, option: str) -> tuple[dict, int | None]:
     """The take called `name` (a subject: its first take), and the frame behind an @. Raises InputError for others."""
     wanted, _, frame = name.partition("@")
-    take = next((t for t in run.takes if wanted in (t["subject"], t["name"])), None)
-    if take is None:
-        raise InputError(f"--{option} {name}: not in this run; it knows the takes {known(run)}, and their subjects")
+    take = run.take(wanted, option)
     if not frame and "@" not in name:
         return take, None
     if not frame.isdigit() or int(frame) >= len(take["cam_to_head"]):
@@ -43,7 +35,7 @@ def find(run, name: str, option: str) -> tuple[dict, int | None]:
     return take, int(frame)
 
 
-def code_of(run, name: str, option: str, rows: Int[np.ndarray, "T"]) -> Float[Tensor, "n d"]:
+def code_of(run: Run, name: str, option: str, rows: Int[np.ndarray, "T"]) -> Float[Tensor, "n d"]:
     """One trained code by name: (1, d); an expression without @ replays its take, frames `rows` (T,): (T, d).
 
     Where the take is shorter than the replay, it goes back and forth.
@@ -55,16 +47,8 @@ def code_of(run, name: str, option: str, rows: Int[np.ndarray, "T"]) -> Float[Te
     elif frame is not None:
         index = torch.tensor([take["first"] + frame])
     else:
-        index = torch.from_numpy(take["first"] + folded(rows, len(take["cam_to_head"])))
+        index = torch.from_numpy(take["first"] + back_and_forth(len(take["cam_to_head"]), int(rows.max()) + 1)[rows])
     return run.codes.tables[factor](index.to(run.device)).detach()
-
-
-def folded(rows: Int[np.ndarray, "T"], n: int) -> Int[np.ndarray, "T"]:
-    """Rows of a longer take folded into 0 .. n - 1: up, down and up again, without repeating the ends."""
-    if n == 1:
-        return np.zeros_like(rows)
-    phase = rows % (2 * n - 2)
-    return np.where(phase < n, phase, 2 * n - 2 - phase)
 
 
 def weights_of(text: str, option: str) -> list[tuple[str, float]]:
@@ -82,7 +66,7 @@ def weights_of(text: str, option: str) -> list[tuple[str, float]]:
     return [(name, float(weight / values.sum())) for name, weight in parts]
 
 
-def chosen_code(run, text: str, option: str, rows: Int[np.ndarray, "T"]) -> Float[Tensor, "n d"]:
+def chosen_code(run: Run, text: str, option: str, rows: Int[np.ndarray, "T"]) -> Float[Tensor, "n d"]:
     """What the user asked for: a code, or the mixture of several, as long as its parts are on (weighted) average.
 
     Codes lie near the unit sphere, and a mean of several is shorter than they are. A take whose own name has a comma or
@@ -97,13 +81,13 @@ def chosen_code(run, text: str, option: str, rows: Int[np.ndarray, "T"]) -> Floa
     return parts[0][0] if len(parts) == 1 else F.normalize(mixed, dim=-1) * length
 
 
-def chosen_codes(run, subject: str, rows: Int[np.ndarray, "T"], choices: dict[str, str]) -> dict[str, Tensor]:
+def chosen_codes(run: Run, subject: str, rows: Int[np.ndarray, "T"], choices: dict[str, str]) -> dict[str, Tensor]:
     """All four codes: those of the take of `subject`, but for the options in `choices` {option: what the user wrote}."""
     codes = {factor: chosen_code(run, choices.get(option) or subject, option, rows) for option, factor in OPTIONS.items()}
     return {factor: codes[factor] for factor in CODES}
 
 
-def sweep_values(run, option: str, subject: str) -> list[str]:
+def sweep_values(run: Run, option: str, subject: str) -> list[str]:
     """Names that show every value of a code: subjects, albedos and lights of the run, six expressions of `subject`."""
     factor = OPTIONS[option]
     if factor == "ex":

@@ -15,9 +15,10 @@ from audio import AudioEncoder
 from config import Config
 from data.corpus import Corpus
 from dhnerf import CODES, DHNeRF, LatentCodes, LatentExtractor
-from tools.errors import InputError, replacing
+from tools.errors import InputError, first_line, replacing
 
 FORMAT = 2  # of checkpoint.pt; raised when old files can no longer be read
+LISTED = 8  # takes in an error message
 
 
 @dataclass
@@ -36,15 +37,21 @@ class Run:
     backgrounds: Tensor  # (n, H, W, 3) uint8
     device: torch.device
 
-    def take_number(self, subject: str | None = None) -> int:
-        """The first take of `subject` (a subject's name, or subject/sentence); the first of all for None."""
-        if subject is None:
-            return 0
-        for number, take in enumerate(self.takes):
-            if subject in (take["subject"], take["name"]):
-                return number
-        names = ", ".join(sorted({take["subject"] for take in self.takes}))
-        raise InputError(f"--subject {subject}: not in this run; it knows {names}")
+    def take(self, name: str | None = None, option: str = "subject") -> dict:
+        """The take called `name`; the first one of a subject of that name; the first of all for None.
+
+        Raises InputError, naming the command line's option, for a name that this run does not know.
+        """
+        for take in self.takes:
+            if name in (None, take["subject"], take["name"]):
+                return take
+        raise InputError(f"--{option} {name}: not in this run; it knows the takes {self.known()}, and their subjects")
+
+    def known(self) -> str:
+        """The names of the takes, for error messages: the first LISTED of them."""
+        names = [take["name"] for take in self.takes]
+        more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+        return ", ".join(names[:LISTED]) + more
 
 
 def pick_device(name: str) -> torch.device:
@@ -63,7 +70,7 @@ def read_checkpoint(folder: str | Path) -> dict:
         state = torch.load(path, map_location="cpu", weights_only=True)
         version = state["format"]
     except Exception as error:  # zip, pickle and key errors all mean the same to the user
-        raise InputError(f"{path}: not a checkpoint of this program or damaged ({str(error).splitlines()[0][:120]}); "
+        raise InputError(f"{path}: not a checkpoint of this program or damaged ({first_line(error)}); "
                          "train again") from error
     if version != FORMAT:
         raise InputError(f"{path}: written in format {version}, this program reads {FORMAT}; train again")
@@ -80,7 +87,7 @@ def load_run(folder: str | Path, device: torch.device = torch.device("cpu")) -> 
         return _build_run(state, device)
     except (RuntimeError, KeyError, TypeError) as error:
         raise InputError(f"{folder}/checkpoint.pt: its weights do not fit its configuration "
-                         f"({str(error).splitlines()[0][:120]}); train again") from error
+                         f"({first_line(error)}); train again") from error
 
 
 def _build_run(state: dict, device: torch.device) -> Run:

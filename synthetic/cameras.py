@@ -74,6 +74,11 @@ def camera_of_motion(head_to_world: Float[np.ndarray, "*t 4 4"], distance: float
 def project(points: Float[np.ndarray, "*T P 3"], K: Float[np.ndarray, "3 3"],
             cam_to_head: Float[np.ndarray, "*T 4 4"]) -> Float[np.ndarray, "*T P 2"]:
     """Head-frame points (..., P, 3) to pixels (..., P, 2) of the cameras (..., 4, 4)."""
-    camera = (points - cam_to_head[..., None, :3, 3]) @ cam_to_head[..., :3, :3]  # R^T (X - t)
-    uvw = camera @ K.T
+    uvw = in_camera(points, cam_to_head) @ K.T
     return uvw[..., :2] / uvw[..., 2:]
+
+
+def in_camera(points: Float[np.ndarray, "*T P 3"], cam_to_head: Float[np.ndarray, "*T 4 4"]
+              ) -> Float[np.ndarray, "*T P 3"]:
+    """Head-frame points in the camera's axes: X_cam = R^T (X_head - t). The third coordinate is the depth."""
+    return (points - cam_to_head[..., None, :3, 3]) @ cam_to_head[..., :3, :3]

@@ -51,11 +51,6 @@ def _drawn_light(rng, azimuth, warmth):
     return key_light(azimuth, rng.uniform(0, 55), rng.uniform(0.66, 0.8), warmth, rng.uniform(1.1, 1.16))
 
 
-def random_light(rng: np.random.Generator) -> Float[np.ndarray, "9 3"]:
-    """A plausible room (key_light): the key from the front half, left or right, warm or cold. Shading 0.2 .. 1.25."""
-    return _drawn_light(rng, rng.uniform(-80, 80), rng.uniform(-1, 1))
-
-
 def light_set(count: int, rng: np.random.Generator) -> Float[np.ndarray, "{count} 9 3"]:
     """`count` rooms that are told apart at a glance: azimuths from -65 to 65 degrees, warmths from -1 to 1, and
     neighbours in azimuth far apart in warmth; the order of the set is shuffled."""

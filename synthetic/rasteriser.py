@@ -16,7 +16,7 @@ import functools
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from synthetic.cameras import camera_of_motion, default_camera
+from synthetic.cameras import camera_of_motion, default_camera, in_camera
 from synthetic.light import rotate_light, sh_basis, unit
 
 INSIDE_SHADE = 0.12  # little light reaches the inside of a shell (FLAME's mouth is a hole into the head)
@@ -43,11 +43,12 @@ def vertex_normals(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F
 # ---- which triangle is seen where --------------------------------------------------------------------------
 
 def _project(vertices, K, cam_to_head, supersample):
-    """Head-frame points (V, 3) to sample positions (V, 2) in the supersampled image and camera depth (V,)."""
-    camera = (vertices - cam_to_head[:3, 3]) @ cam_to_head[:3, :3]  # X_cam = R^T (X_head - t)
-    depth = camera[:, 2]
-    uvw = camera @ K.T
-    return uvw[:, :2] / np.maximum(depth, NEAR)[:, None] * supersample, depth
+    """Head-frame points (V, 3) to sample positions (V, 2) in the supersampled image and camera depth (V,).
+
+    As cameras.project, but points beside and behind the camera keep a finite place; their triangles are not drawn.
+    """
+    camera = in_camera(vertices, cam_to_head)
+    return (camera @ K.T)[:, :2] / np.maximum(camera[:, 2:], NEAR) * supersample, camera[:, 2]
 
 
 def _boxes(corners, n):

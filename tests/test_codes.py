@@ -1,6 +1,5 @@
 """test_codes.py - which codes animate.py puts into the field: by name, by frame, mixed, swept."""
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from torch.nn import functional as F
 import animate
 from config import SMALL
 from dhnerf import DHNeRF, LatentCodes, LatentExtractor
-from inference.codes import chosen_code, chosen_codes, known, spread_out, sweep_values
+from inference.codes import chosen_code, chosen_codes, spread_out, sweep_values
 from inference.pictures import enlarge
 from inference.rendering import render_frames
 from inference.run import Run
@@ -86,9 +85,9 @@ def test_what_cannot_be_is_one_line_that_says_what_can(run, text, says):
     assert says in str(error.value) and "\n" not in str(error.value) and "--expression" in str(error.value)
 
 
-def test_a_long_list_of_takes_is_cut():
-    many = SimpleNamespace(takes=[{"name": f"p{i}/s", "subject": f"p{i}"} for i in range(30)])
-    assert known(many).endswith("p7/s and 22 more")
+def test_a_long_list_of_takes_is_cut(run):
+    many = replace(run, takes=[{"name": f"p{i}/s", "subject": f"p{i}"} for i in range(30)])
+    assert many.known().endswith("p7/s and 22 more")
 
 
 def test_spread_out_takes_the_far_ones_and_each_once():

@@ -216,7 +216,7 @@ def test_eq1_the_linear_layer_after_compositing_equals_the_one_before():
     nn.init.normal_(model.field.to_feature.bias)
     out = render(model, codes, f_lip, seed=4)
     rays = pixel_rays(*frontal(TINY), TINY.size, TINY.upsample)
-    want, opacity, _ = render_rays(LinearBefore(model.field), model.field.condition(codes, f_lip), *rays,
+    want, opacity = render_rays(LinearBefore(model.field), model.field.condition(codes, f_lip), *rays,
                                    TINY.box,
                              TINY.n_coarse, TINY.n_fine, torch.Generator().manual_seed(4))
     want = want.reshape(2, 4, 4, TINY.d_feature).permute(0, 3, 1, 2)  # rays run row by row
@@ -237,7 +237,7 @@ def test_eq1_opacity_at_the_start_leaves_a_gradient_to_samples_behind(cfg):
         origins, directions = pixel_rays(*frontal(cfg, 1), cfg.size, cfg.size // 8)
         with torch.no_grad():
             condition = field.condition(some_codes(cfg, 1, seed), unit(1, cfg.d_lip, seed=seed))
-            _, opacity, _ = render_rays(field, condition, origins, directions, cfg.box, 16, 0)
+            _, opacity = render_rays(field, condition, origins, directions, cfg.box, 16, 0)
         near, far = box_bounds(origins, directions, tuple(b / 2 for b in cfg.box))
         through = opacity[far > near]
         assert 0.1 < through.min() and through.max() < 0.99, \

@@ -16,6 +16,12 @@ class InputError(Exception):
     """What a user can put right. One line: 'FILE: what is wrong; what to do'."""
 
 
+def first_line(error: BaseException, length: int = 120) -> str:
+    """The first line of an error's text that is not empty, cut to `length`; the error's name where it says nothing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:length]
+
+
 def run_cli(main: Callable[[], int | None]) -> None:
     """Run a program's main() and exit: 0, or 2 after an InputError (one line on stderr), or 130 after Ctrl-C."""
     try:
