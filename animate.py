@@ -4,10 +4,10 @@
     python animate.py runs/heads --audio speech.wav --identity toy03 --light toy01:0.5,toy02:0.5
     python animate.py runs/heads --sweep identity,albedo --out grid.png
 
-In: a run folder of train.py (its checkpoint is all that is needed) and any sound file. Out: an .mp4 as long as the
-sound. Who moves what: F_lip, the lips, comes from the new speech; C_ex (blinks, brows, talking style) and the head
-pose replay the source forwards and backwards; C_id, C_al and C_ill are those of the chosen take, or what the options
-ask for (controls.py). Next: evaluate.py.
+In: a run folder of train.py (its checkpoint is all that is needed) and any sound file. Out: an .mp4
+as long as the sound. Who moves what: F_lip, the lips, comes from the new speech; C_ex (blinks,
+brows, talking style) and the head pose replay the source forwards and backwards; C_id, C_al and
+C_ill are those of the chosen take, or what the options ask for (controls.py). Next: evaluate.py.
 """
 from __future__ import annotations
 
@@ -31,9 +31,12 @@ ORBIT_DEGREES, ORBIT_SECONDS = 15.0, 4.0
 
 def animate(run: Run, wave: Float[np.ndarray, "N"], subject: str | None = None, yaw: float = 0.0, pitch: float = 0.0,
             orbit: bool = False, choices: dict[str, str] | None = None) -> tuple[Iterator[np.ndarray], int, float]:
-    """Drive the head of `subject` by speech (N,) at 16 kHz. Returns (frames, their number, frames a second).
+    """Drive the head of `subject` by speech (N,) at 16 kHz.
 
-    The video lasts as long as the sound, to the nearest frame. choices: codes from elsewhere, see controls.py.
+    Returns (frames, their number, frames a second).
+
+    The video lasts as long as the sound, to the nearest frame. choices: codes from elsewhere, see
+    controls.py.
     """
     take = run.take(subject)
     length = max(1, round(len(wave) / SAMPLE_RATE * take["fps"]))
@@ -51,8 +54,9 @@ def sweep(run: Run, swept: str, wave: Float[np.ndarray, "N"] | None = None, subj
           choices: dict[str, str] | None = None, columns: int = 5) -> UInt8[np.ndarray, "H W 3"]:
     """A grid of pictures in which one code changes from row to row, and a second one, or time, from column to column.
 
-    swept: "identity", or two options such as "identity,albedo". Over time head pose and, where there is sound, lips
-    change; without it they are those of silence. Raises InputError for other options.
+    swept: "identity", or two options such as "identity,albedo". Over time head pose and, where
+    there is sound, lips change; without it they are those of silence. Raises InputError for other
+    options.
     """
     take = run.take(subject)
     options = [option.strip() for option in swept.split(",")]
@@ -100,7 +104,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write a talking-head video from the command line. Raises InputError for whatever the user can put right."""
+    """Write a talking-head video from the command line.
+
+    Raises InputError for whatever the user can put right.
+    """
     args = parse(argv)
     run = load_run(args.run, pick_device(args.device))
     choices = {option: getattr(args, option) for option in OPTIONS if getattr(args, option)}

@@ -1,10 +1,14 @@
-"""audio.py - Sec. 3.1 and 3.4: speech features F_A, the lip sync module, and what aligns them with the frames.
+"""audio.py - Sec. 3.1 and 3.4.
 
-In: sound (N,) at 16 kHz, mouth crops (T, 3, s, s). Out: F_A (T, w, d), one window of features a video frame;
-F_al = E_audio(F_A) and F_lip = E_lip(mouth), both (T, d_lip), brought together by Eq. 8 (losses.info_nce).
+Speech features F_A, the lip sync module, and what aligns them with the frames.
 
-Sound and frames are paired by time stamps, never by index: HuBERT gives about 50 vectors a second, a video 24 to 60
-frames. Frame `id` of a video is shown from id / fps seconds on. Next: dhnerf.py, where F_al is the input F_lip.
+In: sound (N,) at 16 kHz, mouth crops (T, 3, s, s). Out: F_A (T, w, d), one window of features a
+video frame; F_al = E_audio(F_A) and F_lip = E_lip(mouth), both (T, d_lip), brought together by Eq.
+8 (losses.info_nce).
+
+Sound and frames are paired by time stamps, never by index: HuBERT gives about 50 vectors a second,
+a video 24 to 60 frames. Frame `id` of a video is shown from id / fps seconds on. Next: dhnerf.py,
+where F_al is the input F_lip.
 """
 from __future__ import annotations
 
@@ -28,16 +32,17 @@ APART = 0.4  # seconds: frames nearer in time than this show nearly the same mou
 STEP = 0.02  # seconds between the vectors of a window of F_A
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # F_A: features of the sound
 
 
 def log_mel(wave: Float[np.ndarray, "N"]) -> tuple[Float[np.ndarray, "n 40"], Float[np.ndarray, "n"]]:
     """Log-mel energies every 10 ms, the features of the `small` preset, and the time of each in seconds.
 
-    Hann windows of 25 ms centred on every 160th sample, 40 triangular mel bands from 60 to 7600 Hz, natural log above a
-    floor. The sound is first brought to a common level (HuBERT's own front end does so too), so that a quieter
-    recording does not look like other speech; a silent one stays silent.
+    Hann windows of 25 ms centred on every 160th sample, 40 triangular mel bands from 60 to 7600 Hz,
+    natural log above a floor. The sound is first brought to a common level (HuBERT's own front end
+    does so too), so that a quieter recording does not look like other speech; a silent one stays
+    silent.
     """
     wave = torch.from_numpy(wave)
     wave = wave * (0.1 / wave.square().mean().sqrt().clamp_min(1e-3))
@@ -61,9 +66,12 @@ def mel_filters() -> Float[Tensor, "40 257"]:
 
 
 def load_hubert(source: str):
-    """HuBERT by model name or local folder (Sec. 3.1), frozen. Returns (model, whether it wants unit-variance sound).
+    """HuBERT by model name or local folder (Sec. 3.1), frozen.
 
-    Raises InputError when it cannot be had; a folder needs config.json, the weights and preprocessor_config.json.
+    Returns (model, whether it wants unit-variance sound).
+
+    Raises InputError when it cannot be had; a folder needs config.json, the weights and
+    preprocessor_config.json.
     """
     from transformers import AutoFeatureExtractor, HubertModel  # slow to import, and `small` does not need it
     try:
@@ -79,9 +87,9 @@ def hubert_features(wave: Float[np.ndarray, "N"], model, normalise: bool, chunk:
                     ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n"]]:
     """HuBERT's last hidden layer and the time in seconds of each vector, the middle of the 400 samples that it sees.
 
-    N samples give floor((N - 400) / 320) + 1 vectors. Long sound goes through in chunks of `chunk` seconds that
-    overlap by `context` at each side, cut on multiples of 320 samples, so that memory is bounded and the time grid
-    has no seam.
+    N samples give floor((N - 400) / 320) + 1 vectors. Long sound goes through in chunks of `chunk`
+    seconds that overlap by `context` at each side, cut on multiples of 320 samples, so that memory
+    is bounded and the time grid has no seam.
     """
     if normalise:
         wave = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)
@@ -102,9 +110,12 @@ def hubert_features(wave: Float[np.ndarray, "N"], model, normalise: bool, chunk:
 
 def align_to_frames(features: Float[np.ndarray, "n d"], times: Float[np.ndarray, "n"],
                     frame_times: Float[np.ndarray, "T"], window: int) -> Float[np.ndarray, "T w d"]:
-    """F_A: for each frame, `window` vectors 20 ms apart and centred on the frame's time, linear in between.
+    """F_A.
 
-    Exactly T rows at any frame rate, float32. Beyond the ends of the sound the first or last vector is repeated.
+    For each frame, `window` vectors 20 ms apart and centred on the frame's time, linear in between.
+
+    Exactly T rows at any frame rate, float32. Beyond the ends of the sound the first or last vector
+    is repeated.
     """
     offsets = (np.arange(window) - (window - 1) / 2) * STEP
     at = np.clip(frame_times[:, None] + offsets, times[0], times[-1])  # (T, w) seconds
@@ -129,12 +140,15 @@ def feature_extractor(source: str, window: int, device: torch.device = torch.dev
     return lambda wave, frame_times: align_to_frames(*hubert_features(wave, model, normalise), frame_times, window)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # The lip sync module (Sec. 3.4, Fig. 3)
 
 
 class AudioEncoder(nn.Module):
-    """E_audio: a window of F_A -> F_al, unit length. Convolutions over time, then one linear layer."""
+    """E_audio: a window of F_A -> F_al, unit length.
+
+    Convolutions over time, then one linear layer.
+    """
 
     def __init__(self, d_in: int, window: int, d_out: int, width: int = 64):
         super().__init__()
@@ -155,8 +169,9 @@ class AudioEncoder(nn.Module):
 class LipEncoder(nn.Module):
     """E_lip: a mouth crop -> F_lip, unit length. The anchor of Eq. 8; used only to train E_audio.
 
-    Mouths of one person are alike: without any batch norm their features start almost parallel, where Eq. 8 has hardly
-    a gradient. So each layer is normalised over the batch, and the features are centred before they get unit length.
+    Mouths of one person are alike: without any batch norm their features start almost parallel,
+    where Eq. 8 has hardly a gradient. So each layer is normalised over the batch, and the features
+    are centred before they get unit length.
     """
 
     def __init__(self, crop: int, d_out: int):
@@ -174,12 +189,14 @@ class LipEncoder(nn.Module):
 
 def draw_negatives(take: np.ndarray, time: np.ndarray, anchors: np.ndarray, n: int, rng: np.random.Generator,
                    apart: float = APART, person: np.ndarray | None = None) -> np.ndarray:
-    """Indices (B, n) of negatives for Eq. 8: frames of another take, or of the same take at least `apart` seconds away.
+    """Indices (B, n) of negatives for Eq. 8.
 
-    take (T,), time (T,) in seconds describe every frame; anchors (B,). Neighbouring frames look alike, so they would be
-    false negatives. person (T,): who speaks; negatives are then the anchor's own. Other people's would be told apart by
-    face and voice, without a look at the lips. Raises InputError when a frame has no admissible negative (sound much
-    too short).
+    Frames of another take, or of the same take at least `apart` seconds away.
+
+    take (T,), time (T,) in seconds describe every frame; anchors (B,). Neighbouring frames look
+    alike, so they would be false negatives. person (T,): who speaks; negatives are then the
+    anchor's own. Other people's would be told apart by face and voice, without a look at the lips.
+    Raises InputError when a frame has no admissible negative (sound much too short).
     """
     whose = np.zeros(len(take), np.int64) if person is None else person
     own = {who: np.flatnonzero(whose == who) for who in np.unique(whose[anchors])}
@@ -199,9 +216,12 @@ def draw_negatives(take: np.ndarray, time: np.ndarray, anchors: np.ndarray, n: i
 
 def lips_loss(e_lip: LipEncoder, e_audio: AudioEncoder, mouths: Float[Tensor, "B 3 s s"],
               f_a: Float[np.ndarray, "T w d"], anchors: np.ndarray, negatives: np.ndarray, tau: float) -> Tensor:
-    """Eq. 8: anchor F_lip of a mouth, positive F_al of the same moment, N negatives F_al of other times.
+    """Eq. 8.
 
-    mouths: crops of the frames `anchors` (B,); negatives (B, N) frames, see draw_negatives; f_a: F_A of all T frames.
+    Anchor F_lip of a mouth, positive F_al of the same moment, N negatives F_al of other times.
+
+    mouths: crops of the frames `anchors` (B,); negatives (B, N) frames, see draw_negatives; f_a:
+    F_A of all T frames.
     """
     B = len(anchors)
     f_al = e_audio(torch.from_numpy(f_a[np.concatenate([anchors, negatives.ravel()])]).to(mouths.device))

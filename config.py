@@ -1,83 +1,104 @@
-"""config.py - every number of a run, each with its symbol and where it comes from.
+"""config.py - every number of a run, in three groups.
 
-`paper` uses what the paper gives (and HeadNeRF's values where it gives none); `small` runs on a laptop's CPU in
-minutes. A configuration never changes while it runs; it is stored in the checkpoint and as config.json.
+The paper's values, ours, and the switches of studies.
+
+`paper` uses what the paper gives (and HeadNeRF's and NeRF's values where it gives none); `small`
+runs on a laptop's CPU in minutes. A configuration never changes while it runs; it is stored in the
+checkpoint and as config.json. Each field says its symbol or section, and in front of its value who
+reads it.
 """
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 
 LOG_EVERY = 10  # iterations between two lines of log.csv
 
 
+def read_by(*networks: str):
+    """A value with the networks that read it.
+
+    A change of it leaves the others as they are (ablation.py).
+    """
+    return lambda value: field(default=value, metadata={"read_by": frozenset(networks)})
+
+
+ALL = read_by("extractor", "sync", "field")  # what makes the data, and what all three share
+ENCODERS = read_by("extractor", "sync")
+EXTRACTOR, SYNC, FIELD = read_by("extractor"), read_by("sync"), read_by("field")
+EXTRACTOR_FIELD, SYNC_FIELD = read_by("extractor", "field"), read_by("sync", "field")
+
+
 @dataclass(frozen=True)
 class Config:
-    # What is trained on
-    data: str | None = None
-    subjects: str | None = None  # names or a count, comma separated; None: the training split
-    sentences: str | None = None
-    preset: str = "paper"
-    seed: int = 0
-    size: int = 512  # H = W of the image I, pixels
-    # Sec. 3.2: the field of Eq. 1. Widths and depths are NeRF's
-    width: int = 256
-    depth: int = 8
-    width_appearance: int = 128
-    d_feature: int = 256  # channels of M, Sec. 3.2
-    n_freq_x: int = 10
-    n_freq_v: int = 4
-    plane_channels: int = 0  # learnt features of x beside the sines, three planes; 0: none, as in the paper
-    plane_size: int = 48
-    plane_rank: int = 16  # planes of the basis that the codes mix
-    box: tuple[float, ...] = (-1.3, -2.0, -1.5, 1.3, 1.6, 1.4)  # dm, head frame: what is sampled, two corners
-    upsample: int = 8  # image pixels a feature pixel, each way: HeadNeRF's 64 x 64 to 512 x 512
-    channels_2d: int = 256
-    n_coarse: int = 64  # NeRF Sec. 5.3 has 64 + 128 with two fields
-    n_fine: int = 64
-    # Sec. 3.2: sizes of the codes C; the paper gives none, these are HeadNeRF's. 27 = 9 harmonics x RGB
-    d_id: int = 100
-    d_ex: int = 79
-    d_al: int = 100
-    d_ill: int = 27
-    # Sec. 3.1, 3.4: audio and lips
-    audio_features: str = "hubert"
-    audio_window: int = 16  # feature vectors a frame, 20 ms apart
-    d_lip: int = 64  # F_lip, F_al
-    crop: int = 64  # side of the aligned crops that E_lip and the extractor see
-    # Eq. 2 - 8
-    lambda_rec: float = 1.0
-    lambda_dis: float = 5.0
-    lambda_v: float = 10.0
-    lambda_per: float = 1.0  # Eq. 3 has no weight
-    lambda_opacity: float = 0.1  # ours: see losses.opacity_loss
-    outside: float = 0.3  # value of m(.) outside the mask, so that hair and background are learnt too; squared in Eq. 5
-    vgg: str = "download"  # or "random", a file, "none"
-    vgg_layers: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
-    n_negatives: int = 10  # N of Eq. 8
-    tau: float = 0.5  # Eq. 8
-    sync: bool = True  # False: row 2 of Table 2, no F_lip
-    rare: float = 0.0  # ours: share of frames drawn by how unusual their upper face is, see Corpus.draws
-    ex_swap: float = 0.5  # ours: share of frames that take C_ex from a frame with the same upper face, see train.py
-    code_noise: float = 0.0  # ours: length of the noise on C_ex and F_lip in training; see train.CLIP_NOISE
-    # What choices.py changes, to see what it does
-    blank_mouth: bool = True  # False: the extractor sees the mouth
-    lip_dropout: float = 0.0  # share of the frames that are trained without their F_lip
-    code_per_frame: bool = False  # True: each frame has a C_id, C_al and C_ill of its own, not each label
-    random_codes: bool = False  # True: all codes start at random unit vectors, not at the extractor's
-    # Training
-    iters: int = 800_000  # Sec. 4.2
-    extractor_iters: int = 5000
-    sync_iters: int = 5000
-    pairs: int = 1  # frame pairs a step: Eq. 7 needs two frames
-    patch: int = 0  # feature pixels a side that a step renders of each frame; 0: the whole frame
-    pair_share: float = 1.0  # steps of consecutive frames; the others see two unrelated frames, and learn more
-    lr: float = 5e-4
-    lr_planes: float = 5e-2
-    lr_codes: float = 1e-3
-    lr_hold: float = 0.0  # share of the iterations at the full rates; then they fall to lr_final of it
-    lr_final: float = 0.1
-    beta2: float = 0.999  # Adam's memory of squared gradients
-    save_every: int = 1000
+    # ---- 1. The paper's values, and where it gives none HeadNeRF's (H) or NeRF's (N) --------------------
+    size: int = ALL(512)  # H = W of the image I, pixels; H
+    width: int = FIELD(256)  # Sec. 3.2, the field of Eq. 1; N, as the next five
+    depth: int = FIELD(8)
+    width_appearance: int = FIELD(128)
+    n_freq_x: int = FIELD(10)
+    n_freq_v: int = FIELD(4)
+    n_coarse: int = FIELD(64)  # N has 64 + 128 with two fields
+    n_fine: int = FIELD(64)
+    d_feature: int = FIELD(256)  # channels of M, Sec. 3.2
+    upsample: int = FIELD(8)  # image pixels per feature pixel, each way: from 64 x 64 to 512 x 512; H
+    channels_2d: int = FIELD(256)
+    d_id: int = EXTRACTOR_FIELD(100)  # sizes of the codes C; H. 27 = 9 harmonics x RGB
+    d_ex: int = EXTRACTOR_FIELD(79)
+    d_al: int = EXTRACTOR_FIELD(100)
+    d_ill: int = EXTRACTOR_FIELD(27)
+    audio_features: str = ALL("hubert")  # F_A, Sec. 3.1
+    lambda_rec: float = FIELD(1.0)  # Eq. 2, as the next two
+    lambda_dis: float = FIELD(5.0)
+    lambda_v: float = FIELD(10.0)
+    lambda_per: float = FIELD(1.0)  # Eq. 3 has no weight
+    vgg: str = FIELD("download")  # Eq. 4; or "random", a file, "none"
+    vgg_layers: tuple[str, ...] = FIELD(("relu1_2", "relu2_2", "relu3_3", "relu4_3"))
+    n_negatives: int = ENCODERS(10)  # N of Eq. 8
+    tau: float = ENCODERS(0.5)  # Eq. 8
+    iters: int = FIELD(800_000)  # Sec. 4.2
+    lr: float = FIELD(5e-4)  # N
+
+    # ---- 2. Ours: the data, what the paper leaves open, how a run is trained ----------------------------
+    data: str | None = ALL(None)
+    subjects: str | None = ALL(None)  # names or a count, comma separated; None: the training split
+    sentences: str | None = ALL(None)
+    preset: str = ALL("paper")
+    seed: int = ALL(0)
+    box: tuple[float, ...] = FIELD((-1.3, -2.0, -1.5, 1.3, 1.6, 1.4))  # dm, what is sampled: two corners
+    plane_channels: int = FIELD(0)  # learnt features of x beside the sines, three planes; 0: none
+    plane_size: int = FIELD(48)
+    plane_rank: int = FIELD(16)  # planes of the basis that the codes mix
+    audio_window: int = ALL(16)  # feature vectors of F_A per frame, 20 ms apart
+    d_lip: int = SYNC_FIELD(64)  # length of F_lip and F_al
+    crop: int = ENCODERS(64)  # side of the aligned crops that E_lip and the extractor see
+    apart: float = SYNC_FIELD(0.4)  # s: frames nearer than this show nearly the same mouth, Eq. 8
+    lambda_opacity: float = FIELD(0.1)  # see losses.opacity_loss
+    outside: float = FIELD(0.3)  # m(.) outside the mask, so that hair is learnt too; squared in Eq. 5
+    rare: float = EXTRACTOR_FIELD(0.0)  # share of frames drawn by how unusual their upper face is
+    ex_swap: float = FIELD(0.5)  # share of frames with the C_ex of another frame, see train.py
+    code_noise: float = FIELD(0.0)  # length of the noise on C_ex and F_lip in training, see CLIP
+    extractor_iters: int = EXTRACTOR(5000)
+    extractor_frames: int = EXTRACTOR(96)  # frames per step: each is anchor, positive and negative
+    extractor_anchors: int = EXTRACTOR(32)
+    sync_iters: int = SYNC(5000)
+    sync_anchors: int = SYNC(32)  # mouths per step
+    pairs: int = FIELD(1)  # frame pairs per step: Eq. 7 needs two frames
+    patch: int = FIELD(0)  # side of what a step renders of each frame, feature pixels; 0: the whole frame
+    pair_share: float = FIELD(1.0)  # steps of consecutive frames; the others see unrelated frames
+    lr_planes: float = FIELD(5e-2)
+    lr_codes: float = FIELD(1e-3)
+    lr_encoders: float = ENCODERS(1e-3)
+    lr_hold: float = FIELD(0.0)  # share of the iterations at the full rates, then down to lr_final of it
+    lr_final: float = FIELD(0.1)
+    beta2: float = FIELD(0.999)  # Adam's memory of squared gradients
+    save_every: int = FIELD(1000)
+
+    # ---- 3. Switches of studies (evaluate.py --table2, --choices): the values are what the program does -
+    sync: bool = FIELD(True)  # False: row 2 of Table 2, no F_lip
+    blank_mouth: bool = EXTRACTOR_FIELD(True)  # False: the extractor sees the mouth
+    lip_dropout: float = FIELD(0.0)  # share of the frames that are trained without their F_lip
+    code_per_frame: bool = FIELD(False)  # True: each frame has a C_id, C_al and C_ill of its own
+    random_codes: bool = FIELD(False)  # True: the codes start at random, not at the extractor's
 
     def code_size(self, name: str) -> int:
         """Length of the code "id", "ex", "al" or "ill"."""
@@ -89,20 +110,32 @@ class Config:
     @staticmethod
     def from_dict(values: dict) -> "Config":
         known = {f.name for f in fields(Config)}
-        return Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known})
+        return Config(**{name: tuple(value) if isinstance(value, list) else value
+                         for name, value in values.items() if name in known})
 
 
 PAPER = Config()
 SMALL = replace(
-    PAPER, preset="small", size=64, width=64, depth=3, plane_channels=16, width_appearance=64, d_feature=64, n_freq_x=4,
-    n_freq_v=2, upsample=2, plane_size=32, channels_2d=128, n_coarse=8, n_fine=4, d_id=16, d_ex=16, d_al=16, d_ill=16,
-    audio_features="logmel", d_lip=32, crop=48, vgg="none", vgg_layers=("relu1_2", "relu2_2"), lambda_per=0.02,
-    lambda_v=0.02, pairs=9, patch=10, rare=0.5, pair_share=0.25, lr=4e-3, lr_codes=5e-3, lr_hold=0.5, lr_final=0.05,
-    beta2=0.99, iters=2800, extractor_iters=600, sync_iters=750, save_every=250)
+    PAPER, preset="small", size=64, width=64, depth=3, width_appearance=64, n_freq_x=4, n_freq_v=2,
+    n_coarse=8, n_fine=4, d_feature=64, upsample=2, channels_2d=128, plane_channels=16, plane_size=32,
+    d_id=16, d_ex=16, d_al=16, d_ill=16, audio_features="logmel", d_lip=32, crop=48, vgg="none",
+    vgg_layers=("relu1_2", "relu2_2"), lambda_per=0.02, lambda_v=0.02, pairs=9, patch=10, rare=0.5,
+    pair_share=0.25, lr=4e-3, lr_codes=5e-3, lr_hold=0.5, lr_final=0.05, beta2=0.99, iters=2800,
+    extractor_iters=600, sync_iters=750, save_every=250)
 PRESETS = {"paper": PAPER, "small": SMALL}
+# What a clip changes: its few seconds hold few pairs of C_ex and F_lip, and new speech brings
+# others.
+CLIP = {"code_noise": 0.9}
+
+
+def readers_of_change(one: Config, other: Config) -> set[str]:
+    """The networks ("extractor", "sync", "field") that read a field in which the two differ."""
+    differ = [f for f in fields(Config) if getattr(one, f.name) != getattr(other, f.name)]
+    return set().union(*(f.metadata["read_by"] for f in differ))
 
 
 def shortened(cfg: Config) -> Config:
     """A short trial is short in every stage, and leaves a checkpoint on the way."""
-    return replace(cfg, extractor_iters=min(cfg.extractor_iters, cfg.iters), sync_iters=min(cfg.sync_iters, cfg.iters),
+    return replace(cfg, extractor_iters=min(cfg.extractor_iters, cfg.iters),
+                   sync_iters=min(cfg.sync_iters, cfg.iters),
                    save_every=min(cfg.save_every, max(LOG_EVERY, cfg.iters // 4)))

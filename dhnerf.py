@@ -2,15 +2,18 @@
 
     D(x, v, P_cam, C, F_lip) = (sigma(x), M(x)),   C = {C_id, C_ex, C_al, C_ill}
 
-In: rays (through render.py, which is where P_cam enters), the four codes (B, d), the lip feature F_lip (B, d_lip).
-Out: feature map M (B, 256, h, w) and, after the 2D neural renderer, the image I (B, 3, H, W).
+In: rays (through render.py, which is where P_cam enters), the four codes (B, d), the lip feature
+F_lip (B, d_lip). Out: feature map M (B, 256, h, w) and, after the 2D neural renderer, the image I
+(B, 3, H, W).
 
-The wiring already disentangles, as in HeadNeRF: geometry sees C_id, C_ex and F_lip; only appearance sees the view
-direction v, C_al and C_ill. So light and albedo cannot move the surface. Read render.py next, then losses.py.
+The wiring already disentangles, as in HeadNeRF: geometry sees C_id, C_ex and F_lip; only appearance
+sees the view direction v, C_al and C_ill. So light and albedo cannot move the surface. Read
+render.py next, then losses.py.
 """
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -25,7 +28,9 @@ PIXEL_CHANNELS = 16  # of the 2D renderer at full resolution
 
 
 def positional_encoding(x: Float[Tensor, "*batch 3"], n_freq: int) -> Float[Tensor, "*batch C"]:
-    """NeRF Eq. 4 (the paper names none): x, then sin and cos of pi 2^k x for k < n_freq. C = 3 + 6 n_freq.
+    """NeRF Eq. 4 (the paper names none): x, then sin and cos of pi 2^k x for k < n_freq.
+
+    C = 3 + 6 n_freq.
 
     x should lie in [-1, 1], where the lowest frequency is not yet periodic.
     """
@@ -35,29 +40,49 @@ def positional_encoding(x: Float[Tensor, "*batch 3"], n_freq: int) -> Float[Tens
 
 
 def keep_variance(layers: list[nn.Module], slope: float) -> None:
-    """He initialisation for layers before a (leaky) ReLU. PyTorch's default shrinks the signal at each of them, by
-    about 2.4 times: after five layers all points of space look alike, and for a long time only the mean colour is
-    learnt."""
+    """He initialisation for layers before a (leaky) ReLU.
+
+    PyTorch's default shrinks the signal at each of them, by
+    about 2.4 times: after five layers all points of space look alike, and for a long time only the
+    mean colour is learnt."""
     for layer in layers:
         nn.init.kaiming_normal_(layer.weight, a=slope)
         nn.init.zeros_(layer.bias)
 
 
 def code_bias(layer: nn.Linear, codes: list[Float[Tensor, "B _"]]) -> Float[Tensor, "B 1 1 W"]:
-    """What codes add to a layer on [x, c]: W_c c, the same at all rays and samples of a frame. Eq. 1.
+    """What codes add to a layer on [x, c]: W_c c, the same at all rays and samples of a frame. Eq.
 
-    layer: W_c, on the codes laid end to end. Codes have unit length; times sqrt(d) the d entries of each have unit
-    variance, as a layer expects.
+    1.
+
+    layer: W_c, on the codes laid end to end. Codes have unit length; times sqrt(d) the d entries of
+    each have unit variance, as a layer expects.
     """
     c = torch.cat([code * math.sqrt(code.shape[-1]) for code in codes], -1)  # (B, d)
     return layer(c)[:, None, None]
 
 
-class Field(nn.Module):
-    """The conditional MLP of Eq. 1, split where the paper's conditions split: geometry, then appearance.
+@dataclass(frozen=True)
+class Conditions:
+    """What C and F_lip of Eq. 1 become in the field: constants of a frame, computed once for it.
 
-    Codes, F_lip and v are constants of a frame or of a ray. A layer on [x, c] is W_x x + W_c c, so W_c c is computed
-    once for the frame or ray and added as a bias: the same numbers as concatenation, without a copy for every sample.
+    hidden: number of a layer of the geometry -> what is added to it, (B, 1, 1, W); appearance: the
+    same for the appearance's layer; planes (B, 3, C, s, s): learnt features of space, None without
+    them.
+    """
+    hidden: dict[int, Tensor]
+    appearance: Tensor
+    planes: Tensor | None
+
+
+class Field(nn.Module):
+    """The conditional MLP of Eq. 1, split where the paper's conditions split.
+
+    Geometry, then appearance.
+
+    Codes, F_lip and v are constants of a frame or of a ray. A layer on [x, c] is W_x x + W_c c, so
+    W_c c is computed once for the frame or ray and added as a bias: the same numbers as
+    concatenation, without a copy for every sample.
     """
 
     def __init__(self, cfg: Config):
@@ -83,65 +108,99 @@ class Field(nn.Module):
         self.to_feature = nn.Linear(cfg.width_appearance, cfg.d_feature)  # applied after compositing
         keep_variance([*self.hidden, self.appearance_x], 0.0)
 
-    def condition(self, codes: dict[str, Tensor], f_lip: Tensor | None) -> dict[str, Tensor]:
-        """Biases of the layers that codes enter, (B, 1, 1, width), once a frame. codes: {"id": (B, d_id), ...}."""
+    def forward(self, x: Float[Tensor, "B R S 3"], v: Float[Tensor, "B R 3"], conditions: Conditions
+                ) -> tuple[Float[Tensor, "B R S"], Float[Tensor, "B R S C"]]:
+        """Eq. 1 as it is written: D(x, v, C, F_lip) = (sigma(x), M(x)) at points x seen along v.
+
+        P_cam is in x and v, which render.py gives; C and F_lip are in `conditions`. Rendering asks
+        for the parts: `geometry` and `appearance` per sample, then `feature_of_ray` once per ray.
+        """
+        sigma, h = self.geometry(x, conditions)
+        return sigma, self.to_feature(self.appearance(h, v, conditions))
+
+    def feature_of_ray(self, hidden: Float[Tensor, "B R A"], opacity: Float[Tensor, "B R"]
+                       ) -> Float[Tensor, "B R C"]:
+        """The shortcut beside `forward`.
+
+        M of a ray from its composited hidden feature and its opacity.
+
+        Compositing is linear, sum_i w_i (W h_i + b) = W sum_i w_i h_i + b sum_i w_i, so the last
+        linear layer is applied once per ray; its bias counts as often as there is head.
+        """
+        return F.linear(hidden, self.to_feature.weight) + opacity[..., None] * self.to_feature.bias
+
+    def condition(self, codes: dict[str, Tensor], f_lip: Tensor | None) -> Conditions:
+        """What the codes {"id": (B, d_id), ...} and F_lip (B, d_lip) add, once per frame."""
         geometry = [codes["id"], codes["ex"]] + ([f_lip] if self.use_lip else [])
-        biases = {i: code_bias(layer, geometry) for i, layer in self.codes_in.items()}
+        hidden = {int(i): code_bias(layer, geometry) for i, layer in self.codes_in.items()}
+        planes = None
         if self.planes is not None:
             entries = code_bias(self.plane_coefficients, geometry)[:, 0, 0]  # (B, rank)
-            biases["planes"] = self.planes + torch.tensordot(entries, self.plane_basis, 1)  # (B, 3, C, s, s)
-        biases["appearance"] = code_bias(self.appearance_codes, [codes["al"], codes["ill"]])
-        return biases
+            planes = self.planes + torch.tensordot(entries, self.plane_basis, 1)  # (B, 3, C, s, s)
+        return Conditions(hidden, code_bias(self.appearance_codes, [codes["al"], codes["ill"]]), planes)
 
-    def encode(self, x: Float[Tensor, "B R S 3"], condition: dict[str, Tensor]) -> Float[Tensor, "B R S C"]:
-        """What the MLP sees of a position x in [-1, 1]^3: NeRF's sines and cosines, in `small` also learnt features.
+    def encode(self, x: Float[Tensor, "B R S 3"], conditions: Conditions) -> Float[Tensor, "B R S C"]:
+        """What the MLP sees of a position x in [-1, 1]^3.
 
-        The learnt ones are three planes (xy, xz, yz) of feature vectors, read bilinearly, as in EG3D. Like the face of
-        a morphable model they are a mean plus a basis times the codes. They are not in the paper: a laptop's few
-        thousand iterations are too few for sines alone; `results.md` has the measured difference.
+        NeRF's sines and cosines, in `small` also learnt features.
+
+        The learnt ones are three planes (xy, xz, yz) of feature vectors, read bilinearly, as in
+        EG3D. Like the face of a morphable model they are a mean plus a basis times the codes. They
+        are not in the paper: a laptop's few thousand iterations are too few for sines alone;
+        `results.md` has the measured difference.
         """
         encoded = positional_encoding(x, self.n_freq)
         if self.planes is None:
             return encoded
         flat = x.flatten(1, 2)[:, None, :, None]  # (B, 1, N, 1, 3)
         at = torch.cat([flat[..., [0, 1]], flat[..., [0, 2]], flat[..., [1, 2]]], 1).flatten(0, 1)  # (3 B, N, 1, 2)
-        learnt = F.grid_sample(condition["planes"].flatten(0, 1), at, align_corners=False)[..., 0]  # (3 B, C, N)
+        learnt = F.grid_sample(conditions.planes.flatten(0, 1), at, align_corners=False)[..., 0]  # (3 B, C, N)
         learnt = learnt.unflatten(0, (-1, 3)).flatten(1, 2).transpose(1, 2)  # (B, N, 3 C)
         return torch.cat([encoded, learnt.unflatten(1, x.shape[1:3])], -1)
 
-    def geometry(self, points: Float[Tensor, "B R S 3"], condition: dict[str, Tensor]
+    def geometry(self, points: Float[Tensor, "B R S 3"], conditions: Conditions
                  ) -> tuple[Float[Tensor, "B R S"], Float[Tensor, "B R S W"]]:
-        """sigma (1/dm) and the hidden layer it is read from. Depends on x, C_id, C_ex and F_lip only."""
+        """sigma (1/dm) and the hidden layer it is read from.
+
+        Depends on x, C_id, C_ex and F_lip only.
+        """
         low, high = points.new_tensor(self.box[:3]), points.new_tensor(self.box[3:])
-        h = x = self.encode((2 * points - low - high) / (high - low), condition)
+        h = x = self.encode((2 * points - low - high) / (high - low), conditions)
         for i, layer in enumerate(self.hidden):
             h = layer(h)
-            if str(i) in condition:
-                h = h + condition[str(i)]
+            if i in conditions.hidden:
+                h = h + conditions.hidden[i]
             if i == self.skip and self.x_again is not None:
                 h = h + self.x_again(x)
             h = F.relu(h, inplace=True)
-        # At the start sigma = exp(-1.2) = 0.3: an optical depth near 1 through the head. Far above 1 every ray is
-        # opaque at its first sample, and no gradient reaches the others. Skin needs 20 and more, which exp reaches in
-        # few steps; softplus stays a fog for long, and a fog that is seen from several sides blurs.
+        # At the start sigma = exp(-1.2) = 0.3: an optical depth near 1 through the head. Far above
+        # 1 every ray is opaque at its first sample, and no gradient reaches the others. Skin needs
+        # 20 and more, which exp reaches in few steps; softplus stays a fog for long, and a fog that
+        # is seen from several sides blurs.
         return torch.exp((self.density(h).squeeze(-1) - 1.2).clamp(max=6.0)), h
 
     def appearance(self, h: Float[Tensor, "B R S W"], directions: Float[Tensor, "B R 3"],
-                   condition: dict[str, Tensor]) -> Float[Tensor, "B R S A"]:
-        """The hidden appearance feature of each sample: sees v, C_al and C_ill besides the geometry's h."""
+                   conditions: Conditions) -> Float[Tensor, "B R S A"]:
+        """The hidden appearance feature of each sample.
+
+        Sees v, C_al and C_ill besides the geometry's h.
+        """
         view = self.appearance_view(positional_encoding(directions, self.n_freq_view))[..., None, :]  # (B, R, 1, A)
-        return F.relu(self.appearance_x(h) + view + condition["appearance"])
+        return F.relu(self.appearance_x(h) + view + conditions.appearance)
 
 
 class NeuralRenderer(nn.Module):
-    """Sec. 3.2: feature map M -> image, through Conv2d and leaky ReLU, `upsample` times the resolution.
+    """Sec. 3.2.
 
-    A feature vector knows its whole block of upsample x upsample pixels: 1 x 1 convolutions write PIXEL_CHANNELS
-    values for each of them, pixel_shuffle lays the blocks out, and two 3 x 3 convolutions at full resolution join
-    them. Most of the work is done where there are few pixels. Doubling bilinearly, with a convolution at each
-    resolution, costs the same and blurs: 22.7 against 28.1 dB on one take after 600 iterations.
-    A fourth output channel refines the accumulated opacity, so that the outline can be sharper than the feature
-    map's pixels. Colours are linear outputs around mid grey: a sigmoid would saturate on white and stop learning.
+    Feature map M -> image, through Conv2d and leaky ReLU, `upsample` times the resolution.
+
+    A feature vector knows its whole block of upsample x upsample pixels: 1 x 1 convolutions write
+    PIXEL_CHANNELS values for each of them, pixel_shuffle lays the blocks out, and two 3 x 3
+    convolutions at full resolution join them. Most of the work is done where there are few pixels.
+    Doubling bilinearly, with a convolution at each resolution, costs the same and blurs: 22.7
+    against 28.1 dB on one take after 600 iterations. A fourth output channel refines the
+    accumulated opacity, so that the outline can be sharper than the feature map's pixels. Colours
+    are linear outputs around mid grey: a sigmoid would saturate on white and stop learning.
     """
 
     def __init__(self, d_feature: int, upsample: int, channels: int):
@@ -181,10 +240,11 @@ class DHNeRF(nn.Module):
                 ) -> dict[str, Tensor]:
         """Render B frames, or of each only the patch of cfg.patch x cfg.patch feature pixels that begins at `corner`.
 
-        codes: {"id", "ex", "al", "ill"} -> (B, d), unit length. f_lip (B, d_lip), or None where the sync module is off.
-        corner: row and column in the feature map; the background is then that of the patch.
-        Returns "image" (B, 3, H, W) over the background, "opacity" (B, 1, H, W), "M" (B, d_feature, h, w), and
-        "opacity_field" (B, 1, h, w), the field's own before the 2D renderer refines it.
+        codes: {"id", "ex", "al", "ill"} -> (B, d), unit length. f_lip (B, d_lip), or None where the
+        sync module is off. corner: row and column in the feature map; the background is then that
+        of the patch. Returns "image" (B, 3, H, W) over the background, "opacity" (B, 1, H, W), "M"
+        (B, d_feature, h, w), and "opacity_field" (B, 1, h, w), the field's own before the 2D
+        renderer refines it.
         """
         cfg = self.cfg
         grid = cfg.size // cfg.upsample
@@ -194,11 +254,10 @@ class DHNeRF(nn.Module):
             origins, directions = (patches(as_image(rays), corner, cfg.patch).flatten(2).transpose(1, 2)
                                    for rays in (origins, directions))
             grid = cfg.patch
-        condition = self.field.condition(codes, f_lip)
-        h, opacity = render_rays(self.field, condition, origins, directions, cfg.box, cfg.n_coarse, cfg.n_fine,
-                                    generator)
-        # Compositing is linear, so the last linear layer comes after it; its bias counts as often as there is head.
-        M = F.linear(h, self.field.to_feature.weight) + opacity[..., None] * self.field.to_feature.bias
+        conditions = self.field.condition(codes, f_lip)
+        hidden, opacity = render_rays(self.field, conditions, origins, directions, cfg.box,
+                                      cfg.n_coarse, cfg.n_fine, generator)
+        M = self.field.feature_of_ray(hidden, opacity)
         M = M.transpose(1, 2).unflatten(2, (grid, grid))  # (B, d_feature, h, w)
         opacity = opacity.unflatten(1, (grid, grid))[:, None]
         rgb, full_opacity = self.neural_renderer(M, opacity)
@@ -209,8 +268,9 @@ class DHNeRF(nn.Module):
 class LatentCodes(nn.Module):
     """The learnable codes C of Sec. 3.1. They start at the reference codes (the paper's barred C).
 
-    C_ex is free in every frame. What is known to be one thing is one parameter: C_id a person, C_al an albedo, C_ill a
-    light (HeadNeRF shares its codes so too). Gradients are sparse, so a step moves only the codes it used.
+    C_ex is free in every frame. What is known to be one thing is one parameter: C_id a person, C_al
+    an albedo, C_ill a light (HeadNeRF shares its codes so too). Gradients are sparse, so a step
+    moves only the codes it used.
     """
 
     def __init__(self, references: dict[str, Tensor], random: bool = False):
@@ -225,12 +285,18 @@ class LatentCodes(nn.Module):
                 table.weight.data = F.normalize(torch.randn_like(table.weight), dim=-1)
 
     def forward(self, index: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Rows (B,) of each table -> codes C and references barred C, each {"id": (B, d_id), "ex": ..., ...}."""
+        """Rows (B,) of each table -> codes C and references barred C, each {"id": (B, d_id), "ex".
+
+        ..., ...}.
+        """
         return ({name: self.tables[name](index[name]) for name in CODES},
                 {name: getattr(self, f"ref_{name}")[index[name]] for name in CODES})
 
     def of_frames(self, frame: dict[str, Int[Tensor, "_"]]) -> "LatentCodes":
-        """Where every frame has all four codes of its own: C_id, C_al and C_ill of the frames `frame`, one a label."""
+        """Where every frame has all four codes of its own.
+
+        C_id, C_al and C_ill of the frames `frame`, one a label.
+        """
         pick = lambda name, codes: codes[frame[name]] if name in frame else codes
         out = LatentCodes({name: pick(name, getattr(self, f"ref_{name}")) for name in CODES})
         for name, table in self.tables.items():
@@ -239,11 +305,13 @@ class LatentCodes(nn.Module):
 
 
 class LatentExtractor(nn.Module):
-    """Sec. 3.3: the encoders whose outputs are the reference codes (barred C), one small CNN with four heads.
+    """Sec. 3.3.
 
-    HeadNeRF, which the paper points to, has no image encoder. Input: the head, aligned by its stable landmarks, with
-    the mouth region blanked (data.py), so that no code can carry what the lips do. Outputs have unit length, because
-    Eq. 8 compares directions only.
+    The encoders whose outputs are the reference codes (barred C), one small CNN with four heads.
+
+    HeadNeRF, which the paper points to, has no image encoder. Input: the head, aligned by its
+    stable landmarks, with the mouth region blanked (data.py), so that no code can carry what the
+    lips do. Outputs have unit length, because Eq. 8 compares directions only.
     """
 
     def __init__(self, cfg: Config):
@@ -254,12 +322,16 @@ class LatentExtractor(nn.Module):
             channels = width
         layers += [nn.Flatten(), nn.Linear(channels * (cfg.crop // 16) ** 2, 192), nn.LeakyReLU(0.2)]
         self.trunk = nn.Sequential(*layers)
-        # Centred before they are brought to unit length: faces are so alike that all codes would start almost parallel,
-        # where Eq. 8 has hardly a gradient. Without it the code of the expression never learnt to see a blink.
+        # Centred before they are brought to unit length: faces are so alike that all codes would
+        # start almost parallel, where Eq. 8 has hardly a gradient. Without it the code of the
+        # expression never learnt to see a blink.
         self.heads = nn.ModuleDict({name: nn.Sequential(
             nn.Linear(192, cfg.code_size(name)), nn.BatchNorm1d(cfg.code_size(name), affine=False)) for name in CODES})
 
     def forward(self, crops: Float[Tensor, "B 3 s s"]) -> dict[str, Tensor]:
-        """Aligned head crops in [0, 1] -> {"id": (B, d_id), "ex": ..., "al": ..., "ill": ...}, unit length."""
+        """Aligned head crops in [0, 1] -> {"id": (B, d_id), "ex": ..., "al": ..., "ill".
+
+        ...}, unit length.
+        """
         h = self.trunk(crops - 0.5)
         return {name: F.normalize(head(h), dim=-1) for name, head in self.heads.items()}

@@ -5,7 +5,8 @@
     python evaluate.py --table2                    trains and scores the rows of Table 2
     python evaluate.py --choices                   the same for single choices of training
 
-In: run folders of train.py. Out: tables. What they hold: evaluation/heldout.py, disentangle.py, ablation.py.
+In: run folders of train.py. Out: tables. What they hold: evaluation/heldout.py, disentangle.py,
+ablation.py.
 """
 from __future__ import annotations
 
@@ -29,10 +30,12 @@ from tools.errors import InputError, run_cli
 
 
 def evaluate(folder: Path, device: torch.device, fid: str = "random", weights: Path | None = None) -> str:
-    """Score the run in `folder` and write evaluation.md and evaluation.csv there; returns the Markdown.
+    """Score the run in `folder` and write evaluation.md and evaluation.csv there.
 
-    fid: "random", or Inception's file (measures.load_features); weights: SyncNet's file. Raises InputError for files
-    that cannot be used, before anything is computed.
+    Returns the Markdown.
+
+    fid: "random", or Inception's file (measures.load_features); weights: SyncNet's file. Raises
+    InputError for files that cannot be used, before anything is computed.
     """
     run = load_run(folder, device)
     features = measures.load_features(fid, device)
@@ -96,7 +99,7 @@ def main(argv: list[str] | None = None) -> None:
     cfg = PRESETS[args.preset]
     cfg = cfg if args.iters is None else replace(cfg, iters=args.iters)
     out = args.out or Path("runs") / args.study
-    print(run_study(study, cfg, [int(seed) for seed in seeds], out, device, train.train))
+    print(run_study(study, cfg, [int(seed) for seed in seeds], out, device, train.run_stages))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """render.py - Sec. 3.2, Eq. 1: rays, samples along them, and volume rendering of features.
 
-In: camera K (B, 3, 3), cam_to_head (B, 4, 4); the field of dhnerf.py, which gives sigma and a hidden feature a sample.
-Out: composited features (B, R, C), accumulated opacity (B, R) for R rays an image.
+In: camera K (B, 3, 3), cam_to_head (B, 4, 4); the field of dhnerf.py, which gives sigma and a
+hidden feature a sample. Out: composited features (B, R, C), accumulated opacity (B, R) for R rays
+an image.
 
-The paper gives no quadrature and no sampling: both are NeRF's (its Eq. 3 and Sec. 5.2). The head is fixed and the
-camera moves, so P_cam enters here, through the rays. Lengths are in decimetres. Next: losses.py.
+The paper gives no quadrature and no sampling: both are NeRF's (its Eq. 3 and Sec. 5.2). The head is
+fixed and the camera moves, so P_cam enters here, through the rays. Lengths are in decimetres. Next:
+losses.py.
 """
 from __future__ import annotations
 
@@ -17,9 +19,9 @@ def pixel_rays(K: Float[Tensor, "B 3 3"], cam_to_head: Float[Tensor, "B 4 4"], s
                stride: int = 1) -> tuple[Float[Tensor, "B R 3"], Float[Tensor, "B R 3"]]:
     """Rays through a grid of (size / stride)^2 points, row by row, R = (size / stride)^2.
 
-    Pixel j covers [j, j + 1), so the centre of feature pixel j, which covers `stride` image pixels, is
-    (j + 1/2) * stride. The upsampler of dhnerf.py keeps to the same convention: nothing shifts by half a pixel.
-    Returns origins and unit directions in the head frame.
+    Pixel j covers [j, j + 1), so the centre of feature pixel j, which covers `stride` image pixels,
+    is (j + 1/2) * stride. The upsampler of dhnerf.py keeps to the same convention: nothing shifts
+    by half a pixel. Returns origins and unit directions in the head frame.
     """
     u = (torch.arange(size // stride, device=K.device, dtype=K.dtype) + 0.5) * stride
     v, u = torch.meshgrid(u, u, indexing="ij")
@@ -40,9 +42,9 @@ def box_bounds(origins: Float[Tensor, "*rays 3"], directions: Float[Tensor, "*ra
                box: tuple[float, ...]) -> tuple[Tensor, Tensor]:
     """Distances (near, far) at which unit-direction rays enter and leave the box about the head.
 
-    box: its lower corner (x, y, z) and its upper one. Each pair of faces is a slab; the ray is inside between the last
-    slab entered and the first one left. A ray that misses gets near = far: its intervals have no length, so it
-    composites to nothing.
+    box: its lower corner (x, y, z) and its upper one. Each pair of faces is a slab; the ray is
+    inside between the last slab entered and the first one left. A ray that misses gets near = far:
+    its intervals have no length, so it composites to nothing.
     """
     low, high = directions.new_tensor(box[:3]), directions.new_tensor(box[3:])
     slope = torch.where(directions.abs() < 1e-9, torch.full_like(directions, 1e-9), directions)
@@ -53,7 +55,10 @@ def box_bounds(origins: Float[Tensor, "*rays 3"], directions: Float[Tensor, "*ra
 
 def stratified_samples(near: Float[Tensor, "B R"], far: Float[Tensor, "B R"], n: int,
                        jitter: Float[Tensor, "B R S"] | None = None) -> Float[Tensor, "B R S"]:
-    """NeRF Eq. 2: a sample in each of n equal bins of [near, far]; uniform by `jitter` in [0, 1), or at the centre."""
+    """NeRF Eq. 2: a sample in each of n equal bins of [near, far].
+
+    Uniform by `jitter` in [0, 1), or at the centre.
+    """
     offset = 0.5 if jitter is None else jitter
     fraction = (torch.arange(n, device=near.device, dtype=near.dtype) + offset) / n  # (S,) or (B, R, S)
     return near[..., None] + (far - near)[..., None] * fraction
@@ -61,11 +66,13 @@ def stratified_samples(near: Float[Tensor, "B R"], far: Float[Tensor, "B R"], n:
 
 def hierarchical_samples(edges: Float[Tensor, "B R E"], weights: Float[Tensor, "B R S"], n: int,
                          jitter: Float[Tensor, "B R F"] | None = None) -> Float[Tensor, "B R F"]:
-    """NeRF Sec. 5.2: n samples from the piecewise constant density of `weights` over the S bins of `edges` (S + 1).
+    """NeRF Sec. 5.2.
 
-    edges increase along the ray. Inverse transform sampling with stratified u: `jitter` (B, R, n) in [0, 1) places
-    each u in its stratum, without it u lies in the middle. Returns distances (B, R, n), sorted; no gradient flows
-    through.
+    N samples from the piecewise constant density of `weights` over the S bins of `edges` (S + 1).
+
+    edges increase along the ray. Inverse transform sampling with stratified u: `jitter` (B, R, n)
+    in [0, 1) places each u in its stratum, without it u lies in the middle. Returns distances (B,
+    R, n), sorted; no gradient flows through.
     """
     pdf = weights.detach() + 1e-4  # a ray without any weight is sampled evenly
     cdf = torch.cumsum(pdf / pdf.sum(-1, keepdim=True), -1)
@@ -83,7 +90,8 @@ def hierarchical_samples(edges: Float[Tensor, "B R E"], weights: Float[Tensor, "
 def compositing_weights(sigma: Float[Tensor, "B R S"], delta: Float[Tensor, "B R S"]) -> Float[Tensor, "B R S"]:
     """NeRF Eq. 3: w_i = T_i (1 - exp(-sigma_i delta_i)), T_i = exp(-sum_{j<i} sigma_j delta_j).
 
-    The weights of a ray add up to its opacity 1 - exp(-optical depth), at most 1; the rest is background.
+    The weights of a ray add up to its opacity 1 - exp(-optical depth), at most 1; the rest is
+    background.
     """
     depth = sigma * delta  # optical depth of each interval
     before = torch.cumsum(depth, -1) - depth  # exclusive sum: what lies in front of interval i
@@ -92,9 +100,12 @@ def compositing_weights(sigma: Float[Tensor, "B R S"], delta: Float[Tensor, "B R
 
 def intervals(t: Float[Tensor, "B R S"], near: Float[Tensor, "B R"],
               far: Float[Tensor, "B R"]) -> Float[Tensor, "B R S"]:
-    """Length of the interval that each sorted sample stands for: halfway to its neighbours, and out to near and far.
+    """Length of the interval that each sorted sample stands for.
 
-    They add up to far - near exactly. NeRF's own last interval of 1e10 would make the background a solid surface.
+    Halfway to its neighbours, and out to near and far.
+
+    They add up to far - near exactly. NeRF's own last interval of 1e10 would make the background a
+    solid surface.
     """
     edges = sample_edges(t, near, far)
     return edges[..., 1:] - edges[..., :-1]
@@ -106,29 +117,31 @@ def sample_edges(t: Float[Tensor, "B R S"], near: Float[Tensor, "B R"],
     return torch.cat([near[..., None], 0.5 * (t[..., 1:] + t[..., :-1]), far[..., None]], -1)
 
 
-def render_rays(field, condition, origins: Float[Tensor, "B R 3"], directions: Float[Tensor, "B R 3"],
+def render_rays(field, conditions, origins: Float[Tensor, "B R 3"], directions: Float[Tensor, "B R 3"],
                 box: tuple[float, ...], n_coarse: int, n_fine: int, generator: torch.Generator | None = None
                 ) -> tuple[Float[Tensor, "B R C"], Float[Tensor, "B R"]]:
-    """Eq. 1 for every ray: coarse samples, fine samples where the coarse ones found density, then compositing.
+    """Eq. 1 for every ray.
 
-    One field answers both passes, and each sample is asked once: the coarse answers are kept and merged with the fine
-    ones. Compositing is a weighted sum, so only distances and densities have to be sorted, never the features.
-    `generator` (on the CPU, so that every device draws alike) jitters the samples; None puts them at the bin centres.
-    Returns hidden features and opacity.
+    Coarse samples, fine samples where the coarse ones found density, then compositing.
+
+    One field answers both passes, and each sample is asked once: the coarse answers are kept and
+    merged with the fine ones. Compositing is a weighted sum, so only distances and densities have
+    to be sorted, never the features. `generator` (on the CPU, so that every device draws alike)
+    jitters the samples; None puts them at the bin centres. Returns hidden features and opacity.
     """
     near, far = box_bounds(origins, directions, box)
     t = stratified_samples(near, far, n_coarse, _uniform(generator, near, n_coarse))  # (B, R, Sc)
-    sigma, h = field.geometry(_points(origins, directions, t), condition)
+    sigma, h = field.geometry(_points(origins, directions, t), conditions)
     if n_fine:
         with torch.no_grad():
             weights = compositing_weights(sigma, intervals(t, near, far))
         t_fine = hierarchical_samples(sample_edges(t, near, far), weights, n_fine, _uniform(generator, near, n_fine))
-        sigma_fine, h_fine = field.geometry(_points(origins, directions, t_fine), condition)
+        sigma_fine, h_fine = field.geometry(_points(origins, directions, t_fine), conditions)
         t, sigma, h = torch.cat([t, t_fine], -1), torch.cat([sigma, sigma_fine], -1), torch.cat([h, h_fine], -2)
     order = t.argsort(-1)  # (B, R, S)
     w_sorted = compositing_weights(sigma.gather(-1, order), intervals(t.gather(-1, order), near, far))
     w = torch.empty_like(w_sorted).scatter(-1, order, w_sorted)  # back to the order of h
-    features = field.appearance(h, directions, condition)  # (B, R, S, C)
+    features = field.appearance(h, directions, conditions)  # (B, R, S, C)
     return (w[..., None, :] @ features).squeeze(-2), w.sum(-1)
 
 

@@ -1,14 +1,18 @@
-"""train.py - from a clip, a VOCASET folder or nothing to a trained head NeRF: Sec. 3 of the paper, in its order.
+"""train.py - from a clip, a VOCASET folder or nothing to a trained head NeRF: Sec.
+
+3 of the paper, in its order.
 
     python train.py                      stand-in heads, no download
     python train.py --data clip.mp4      one's own clip, with clip.landmarks.npy beside it
     python train.py --data voca/         VOCASET's own files
 
-Stages: prepare (frames, poses, sound features) -> extractor (reference codes, Sec. 3.3) -> sync module (Eq. 8)
--> field (Eq. 2) -> report. The run folder holds config.json, checkpoint.pt, log.csv, loss.png, preview.png,
+Stages: prepare (frames, poses, sound features) -> extractor (reference codes, Sec. 3.3) -> sync
+module (Sec. 3.4, Eq. 8) -> field (Eq. 2) -> report. Extractor and sync module are frozen once they
+are trained. The run folder holds config.json, checkpoint.pt, log.csv, loss.png, preview.png,
 preview.mp4 and heldout.json; animate.py needs nothing else.
 
-Every random draw of an iteration comes from (seed, stage, iteration), so `--resume` goes on exactly where it was.
+Every random draw of an iteration comes from (seed, stage, iteration), so `--resume` goes on exactly
+where it was. Next: animate.py.
 """
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ import argparse
 import json
 import shutil
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,102 +31,112 @@ from tqdm import tqdm
 
 import losses
 from audio import AudioEncoder, LipEncoder, draw_negatives, lips_loss
-from config import LOG_EVERY, PRESETS, Config, shortened
+from config import CLIP, LOG_EVERY, PRESETS, Config, shortened
 from data.corpus import Corpus
 from data.prepare import check_source, prepare
+from data.sampling import contrast, contrasted, draws, lookalikes, patch_corners
 from dhnerf import CODES, DHNeRF, LatentCodes, LatentExtractor
 from evaluation import report
-from inference.run import FORMAT, check_takes, load_run, pick_device, read_checkpoint, save, take_records
+from inference.run import Checkpoint, check_takes, load_run, pick_device
 from render import patches
 from tools.errors import InputError, replacing, run_cli
 from tools.log import Log
 from tools.seeds import generators
 
-CLIP_NOISE = 0.9  # code_noise of a clip: its few seconds hold few pairs of C_ex and F_lip, and new speech brings others
-
-
-EXTRACTOR_FRAMES, EXTRACTOR_ANCHORS, SYNC_ANCHORS = 96, 32, 32  # of a step
-
-
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # The latent code extractor (Sec. 3.3), by contrast
 
 
-def train_extractor(cfg: Config, train: Corpus, device: torch.device, log: "Log") -> LatentExtractor:
+def train_extractor(cfg: Config, corpus: Corpus, device: torch.device, log: Log) -> LatentExtractor:
     """Eq. 8 with codes in place of lip features, once for each factor that varies in the data."""
     generators(cfg.seed, "extractor", -1)
     extractor = LatentExtractor(cfg).to(device)
-    optimiser = torch.optim.Adam(extractor.parameters(), lr=1e-3)
-    factors, draws = train.contrasted(), train.draws(cfg.rare)
+    optimiser = torch.optim.Adam(extractor.parameters(), lr=cfg.lr_encoders)
+    factors, chances = contrasted(corpus), draws(corpus, cfg.rare)
     low, chance, _ = losses.info_nce_range(cfg.n_negatives, cfg.tau)
     bar = tqdm(range(cfg.extractor_iters), f"extractor (best {low:.2f}, chance {chance:.2f})")
     for it in bar:
         rng, _ = generators(cfg.seed, "extractor", it)
-        terms = extractor_loss(cfg, extractor, train, factors, draws, rng, device)
+        terms = extractor_loss(cfg, extractor, corpus, factors, chances, rng, device)
         loss = sum(terms.values()) / len(terms)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         if it % LOG_EVERY == 0:
             log.add(stage="extractor", iteration=it, loss=loss)
-            bar.set_postfix({f: f"{v.item():.2f}" for f, v in terms.items()})
+            bar.set_postfix({name: f"{term.item():.2f}" for name, term in terms.items()})
     return extractor.eval().requires_grad_(False)
 
 
-def extractor_loss(cfg: Config, extractor: LatentExtractor, train: Corpus, factors: list[str], draws: np.ndarray,
-                   rng: np.random.Generator, device: torch.device) -> dict[str, Tensor]:
-    """Eq. 8 for each factor. The extractor reads EXTRACTOR_FRAMES frames once; they are anchors, positives and negatives
-    of one another. With frames of its own for every anchor a step would cost ten times as much for the same terms."""
-    index = np.sort(rng.choice(len(train), min(EXTRACTOR_FRAMES, len(train)), replace=False, p=draws))
-    codes = extractor(train.head_crops(index).to(device))
-    anchor = rng.choice(index, min(EXTRACTOR_ANCHORS, len(index)), replace=False)
-    at = lambda frames: torch.from_numpy(np.searchsorted(index, frames)).to(device)
+def extractor_loss(cfg: Config, extractor: LatentExtractor, corpus: Corpus, factors: list[str],
+                   chances: np.ndarray, rng: np.random.Generator, device: torch.device) -> dict[str, Tensor]:
+    """Eq. 8 for each factor, on frames drawn by `chances` (n,).
+
+    The extractor reads `extractor_frames` frames once; they are anchors, positives and negatives of
+    one another. With frames of its own for every anchor a step would cost ten times as much for the
+    same terms.
+    """
+    count = min(cfg.extractor_frames, len(corpus))
+    index = np.sort(rng.choice(len(corpus), count, replace=False, p=chances))
+    codes = extractor(corpus.head_crops(index).to(device))
+    anchors = rng.choice(index, min(cfg.extractor_anchors, len(index)), replace=False)
     terms = {}
-    for factor in factors:
-        if factor != "ex" and len(np.unique(train.label[factor][index])) == 1:
+    for name in factors:
+        if name != "ex" and len(np.unique(corpus.label[name][index])) == 1:
             continue  # a rare value that this draw lacks: no negatives
-        drawn = [train.contrast(factor, a, cfg.n_negatives, rng, index) for a in anchor]
-        code = codes[factor]
-        terms[factor] = losses.info_nce(code[at(anchor)], code[at(np.array([p for p, _ in drawn]))],
-                                        code[at(np.stack([n for _, n in drawn]))], cfg.tau)
+        pairs = [contrast(corpus, name, anchor, cfg.n_negatives, rng, index) for anchor in anchors]
+        frames = anchors, np.array([positive for positive, _ in pairs]), np.stack([other for _, other in pairs])
+        anchor, positive, negatives = (
+            codes[name][torch.from_numpy(np.searchsorted(index, some)).to(device)] for some in frames)
+        terms[name] = losses.info_nce(anchor, positive, negatives, cfg.tau)
     return terms
 
 
 @torch.no_grad()
-def reference_codes(extractor: LatentExtractor, train: Corpus, device: torch.device, per_frame: bool = False
-                    ) -> dict[str, Tensor]:
-    """The barred C of Eq. 6: C_ex of each frame (n, d); C_id of each person, C_al of each albedo, C_ill of each light:
-    the mean direction of what the extractor reads in their frames. per_frame: all four of each frame."""
-    blocks = [extractor(train.head_crops(index).to(device)) for index in np.array_split(np.arange(len(train)),
-                                                                                       len(train) // 256 + 1)]
-    codes = {name: torch.cat([b[name] for b in blocks]) for name in CODES}
+def reference_codes(extractor: LatentExtractor, corpus: Corpus, device: torch.device,
+                    per_frame: bool = False) -> dict[str, Tensor]:
+    """The barred C of Eq. 6: C_ex per frame (n, d).
+
+    C_id per person, C_al per albedo, C_ill per light.
+
+    The latter are the mean direction of what the extractor reads in their frames. per_frame: all
+    per frame.
+    """
+    parts = np.array_split(np.arange(len(corpus)), len(corpus) // 256 + 1)
+    blocks = [extractor(corpus.head_crops(index).to(device)) for index in parts]
+    codes = {name: torch.cat([block[name] for block in blocks]) for name in CODES}
     if per_frame:
         return codes
-    for name, label in train.label.items():
+    for name, label in corpus.label.items():
         label = torch.from_numpy(label).to(device)
         means = [codes[name][label == i].mean(0) for i in range(int(label.max()) + 1)]
         codes[name] = F.normalize(torch.stack(means), dim=-1)
     return codes
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # The lip sync module (Sec. 3.4)
 
 
-def train_sync(cfg: Config, train: Corpus, device: torch.device, log: "Log") -> AudioEncoder:
-    """Eq. 8: anchor F_lip of the mouth, positive F_al of the same moment, N negatives F_al of other times."""
+def train_sync(cfg: Config, corpus: Corpus, device: torch.device, log: Log) -> AudioEncoder:
+    """Eq. 8.
+
+    Anchor F_lip of the mouth, positive F_al of the same moment, N negatives F_al of other times.
+    """
     generators(cfg.seed, "sync", -1)
-    e_audio = AudioEncoder(train.f_a.shape[-1], cfg.audio_window, cfg.d_lip).to(device)
+    e_audio = AudioEncoder(corpus.f_a.shape[-1], cfg.audio_window, cfg.d_lip).to(device)
     e_lip = LipEncoder(cfg.crop, cfg.d_lip).to(device)
-    optimiser = torch.optim.AdamW([*e_audio.parameters(), *e_lip.parameters()], lr=1e-3, weight_decay=1e-2)
+    parameters = [*e_audio.parameters(), *e_lip.parameters()]
+    optimiser = torch.optim.AdamW(parameters, lr=cfg.lr_encoders, weight_decay=1e-2)
     low, chance, _ = losses.info_nce_range(cfg.n_negatives, cfg.tau)
     bar = tqdm(range(cfg.sync_iters), f"sync module (best {low:.2f}, chance {chance:.2f})")
     for it in bar:
         rng, _ = generators(cfg.seed, "sync", it)
-        anchor = rng.integers(len(train), size=SYNC_ANCHORS)
-        mouths = train.mouth_crops(anchor).to(device)
-        negative = draw_negatives(train.take, train.time, anchor, cfg.n_negatives, rng, person=train.label["id"])
-        loss = lips_loss(e_lip, e_audio, mouths, train.f_a, anchor, negative, cfg.tau)
+        anchors = rng.integers(len(corpus), size=cfg.sync_anchors)
+        negatives = draw_negatives(corpus.take, corpus.time, anchors, cfg.n_negatives, rng, cfg.apart,
+                                   corpus.label["id"])
+        mouths = corpus.mouth_crops(anchors).to(device)
+        loss = lips_loss(e_lip, e_audio, mouths, corpus.f_a, anchors, negatives, cfg.tau)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -132,63 +146,100 @@ def train_sync(cfg: Config, train: Corpus, device: torch.device, log: "Log") -> 
     return e_audio.eval().requires_grad_(False)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Stage 4: the field (Sec. 3.3)
+# --------------------------------------------------------------------------------------------------
+# The field (Sec. 3.3)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one iteration of the field sees: B frames, first those j - 1 of each pair, then those j.
+
+    index (B,): frames of the corpus; ex_index (B,): the frames whose C_ex they get; consecutive:
+    whether each j follows its j - 1, else the two are unrelated and L_v is left out; corner (B, 2):
+    row and column, in feature pixels, of the patch that is rendered of each; None: the whole
+    frames.
+    """
+    index: np.ndarray
+    ex_index: np.ndarray
+    consecutive: bool
+    corner: Tensor | None
 
 
 class FieldTrainer:
-    """Model, codes and optimisers of the last stage, and one step of it."""
+    """Model, codes and optimisers of the last stage: draw a batch, its loss (Eq. 2), update."""
 
-    def __init__(self, cfg: Config, train: Corpus, references: dict[str, Tensor], e_audio: AudioEncoder | None,
-                 vgg: losses.VGG16 | None, device: torch.device):
+    def __init__(self, cfg: Config, corpus: Corpus, references: dict[str, Tensor],
+                 e_audio: AudioEncoder | None, vgg: losses.VGG16 | None, device: torch.device):
         generators(cfg.seed, "field", -1)
-        self.cfg, self.train, self.vgg, self.device = cfg, train, vgg, device
-        self.model, self.codes = DHNeRF(cfg).to(device), LatentCodes(references, cfg.random_codes).to(device)
-        self.lookalikes, self.draws = train.lookalikes(seed=cfg.seed), train.draws(cfg.rare)
-        self.pair_draws = self.draws[train.pair_starts] / self.draws[train.pair_starts].sum()
-        self.f_lip = None
-        if e_audio is not None:  # frozen from here on: one F_al a frame
-            with torch.no_grad():
-                index = np.array_split(np.arange(len(train)), len(train) // 512 + 1)
-                self.f_lip = torch.cat([e_audio(torch.from_numpy(train.f_a[i]).to(device)) for i in index])
+        self.cfg, self.corpus, self.vgg, self.device = cfg, corpus, vgg, device
+        self.model = DHNeRF(cfg).to(device)
+        self.codes = LatentCodes(references, cfg.random_codes).to(device)
+        self.lookalikes = lookalikes(corpus, cfg.apart, cfg.seed)
+        self.chances = draws(corpus, cfg.rare)
+        self.pair_chances = self.chances[corpus.pair_starts] / self.chances[corpus.pair_starts].sum()
+        self.f_lip = None if e_audio is None else self.lips_of_frames(e_audio)
         field = self.model.field
         planes = [field.planes, field.plane_basis] if field.planes is not None else []
         others = [p for p in self.model.parameters() if not any(p is q for q in planes)]
         groups = [{"params": others, "lr": cfg.lr}, {"params": planes, "lr": cfg.lr_planes}]
         self.optimisers = [torch.optim.Adam(groups, betas=(0.9, cfg.beta2)),
                            torch.optim.SparseAdam(list(self.codes.parameters()), lr=cfg.lr_codes)]
+        self.parts = {"model": self.model, "codes": self.codes,
+                      "adam": self.optimisers[0], "adam_codes": self.optimisers[1]}
 
-    def step(self, iteration: int) -> dict[str, Tensor]:
-        """One iteration: frames (B,), the loss of Eq. 2, one step of both optimisers."""
-        cfg = self.cfg
-        rng, generator = generators(cfg.seed, "field", iteration)
-        before = rng.choice(self.train.pair_starts, cfg.pairs, p=self.pair_draws)
+    @torch.no_grad()
+    def lips_of_frames(self, e_audio: AudioEncoder) -> Tensor:
+        """F_al of every frame (n, d_lip), the field's F_lip: E_audio is frozen from here on."""
+        f_a = self.corpus.f_a
+        parts = np.array_split(np.arange(len(f_a)), len(f_a) // 512 + 1)
+        return torch.cat([e_audio(torch.from_numpy(f_a[index]).to(self.device)) for index in parts])
+
+    def draw(self, rng: np.random.Generator) -> Batch:
+        """Frames, the frames that lend their C_ex, and patches."""
+        cfg, corpus = self.cfg, self.corpus
+        before = rng.choice(corpus.pair_starts, cfg.pairs, p=self.pair_chances)
         consecutive = rng.random() < cfg.pair_share
-        after = before + 1 if consecutive else rng.choice(len(self.train), cfg.pairs, p=self.draws)
-        index = np.concatenate([before, after])  # (B,)
-        # C_ex identifies its frame, so the field could learn the lips from it and ignore the sound. In part of the
-        # frames it comes from a frame with the same upper face and other lips: only F_lip can tell what the lips do.
+        after = before + 1 if consecutive else rng.choice(len(corpus), cfg.pairs, p=self.chances)
+        index = np.concatenate([before, after])
+        # C_ex identifies its frame, so the field could learn the lips from it and ignore the sound.
+        # In part of the frames it comes from a frame with the same upper face and other lips: only
+        # F_lip can tell what the lips do.
         stand_in = self.lookalikes[index, rng.integers(self.lookalikes.shape[1], size=len(index))]
         share = cfg.ex_swap if cfg.sync else 0.0
-        expression = np.where(rng.random(len(index)) < share, stand_in, index)
-        corner = None
-        if cfg.patch:  # of consecutive frames the same patch, for L_v
-            corner = self.train.patch_corners(before, cfg.patch, cfg.upsample, rng)
-            corner = torch.cat([corner, corner if consecutive else
-                                self.train.patch_corners(after, cfg.patch, cfg.upsample, rng)])
-        terms = self.losses(index, expression, consecutive, corner, generator)
-        decay = learning_rate(cfg, iteration)
-        for optimiser, rates in zip(self.optimisers, ((cfg.lr, cfg.lr_planes), (cfg.lr_codes,))):
-            for group, rate in zip(optimiser.param_groups, rates):
-                group["lr"] = rate * decay
-            optimiser.zero_grad()
-        terms["loss"].backward()
-        for optimiser in self.optimisers:
-            optimiser.step()
-        return terms
+        ex_index = np.where(rng.random(len(index)) < share, stand_in, index)
+        if not cfg.patch:
+            return Batch(index, ex_index, consecutive, None)
+        first = second = patch_corners(corpus, before, cfg.patch, cfg.upsample, rng)
+        if not consecutive:  # L_v needs one patch for both frames of a pair
+            second = patch_corners(corpus, after, cfg.patch, cfg.upsample, rng)
+        return Batch(index, ex_index, consecutive, torch.cat([first, second]))
+
+    def ground_truth(self, batch: Batch) -> dict[str, Tensor]:
+        """Corpus.ground_truth of the batch's frames, cut to its patches."""
+        cfg, truth = self.cfg, self.corpus.ground_truth(batch.index)
+        truth = {name: value.to(self.device, non_blocking=True) for name, value in truth.items()}
+        if batch.corner is not None:
+            corner, side = batch.corner * cfg.upsample, cfg.patch * cfg.upsample
+            for name in ("image", "mask", "known", "background"):
+                truth[name] = patches(truth[name], corner, side)
+        return truth
+
+    def render(self, batch: Batch, codes: dict[str, Tensor], truth: dict[str, Tensor],
+               generator: torch.Generator) -> dict[str, Tensor]:
+        """DHNeRF.forward for the batch, with noise on F_lip and C_ex where the configuration asks for it."""
+        f_lip = None
+        if self.f_lip is not None:
+            at = torch.from_numpy(batch.index).to(self.device)
+            f_lip = self.with_dropout(self.noisy(self.f_lip[at], generator), generator)
+        codes = codes | {"ex": self.noisy(codes["ex"], generator)}
+        return self.model(codes, f_lip, truth["K"], truth["cam_to_head"], truth["background"], generator,
+                          batch.corner)
 
     def noisy(self, code: Tensor, generator: torch.Generator) -> Tensor:
-        """A code (B, d) with noise of length `code_noise`, so that the field answers to its neighbourhood as to itself."""
+        """A code (B, d) with noise of length `code_noise`.
+
+        The field then answers to its neighbourhood alike.
+        """
         if not self.cfg.code_noise:
             return code
         noise = torch.randn(code.shape, generator=generator) * (self.cfg.code_noise / code.shape[1] ** 0.5)
@@ -198,124 +249,147 @@ class FieldTrainer:
         """F_lip (B, d_lip), zero in a share `lip_dropout` of the frames."""
         if not self.cfg.lip_dropout:
             return f_lip
-        return f_lip * (torch.rand(len(f_lip), 1, generator=generator) >= self.cfg.lip_dropout).to(f_lip)
+        kept = torch.rand(len(f_lip), 1, generator=generator) >= self.cfg.lip_dropout
+        return f_lip * kept.to(f_lip)
 
-    def losses(self, index: np.ndarray, expression: np.ndarray, consecutive: bool, corner: Tensor | None,
-               generator: torch.Generator) -> dict[str, Tensor]:
-        """Eq. 2 and its terms for frames `index` (B,), or their patches at `corner` (B, 2), each with the C_ex of frame
-        `expression` (B,).
-
-        Where `consecutive`, the second half of them are the frames j that follow the frames j - 1 of the first half;
-        else they are unrelated, and L_v is left out.
-        """
-        cfg, at = self.cfg, torch.from_numpy(index).to(self.device)
-        rows = self.train.code_rows(index, cfg.code_per_frame) | {"ex": torch.from_numpy(expression)}
-        truth = {k: v.to(self.device, non_blocking=True) for k, v in self.train.frames(index).items()}
-        if corner is not None:
-            crop = lambda x: patches(x, corner * cfg.upsample, cfg.patch * cfg.upsample)
-            truth |= {name: crop(truth[name]) for name in ("image", "mask", "known", "background")}
-        codes, references = self.codes({k: v.to(self.device) for k, v in rows.items()})
-        f_lip = None if self.f_lip is None else self.with_dropout(self.noisy(self.f_lip[at], generator), generator)
-        out = self.model(codes | {"ex": self.noisy(codes["ex"], generator)}, f_lip, truth["K"], truth["cam_to_head"],
-                         truth["background"], generator, corner)
-        image, image_gt, B = out["image"], truth["image"], len(index) // 2
-        m = truth["mask"] + cfg.outside * (1 - truth["mask"])
-        l_pho = losses.photometric_loss(image, image_gt, m)
-        l_per = losses.perceptual_loss(self.vgg(image), self.vgg(image_gt)) if self.vgg else torch.zeros(())
+    def loss_terms(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Eq. 2 as "loss", its terms, and the PSNR inside the mask."""
+        cfg, truth = self.cfg, self.ground_truth(batch)
+        entries = self.corpus.entries(batch.index, cfg.code_per_frame)
+        entries["ex"] = torch.from_numpy(batch.ex_index)
+        codes, references = self.codes({name: entry.to(self.device) for name, entry in entries.items()})
+        out = self.render(batch, codes, truth, generator)
+        image, image_gt, mask, zero = out["image"], truth["image"], truth["mask"], torch.zeros(())
+        l_pho = losses.photometric_loss(image, image_gt, mask + cfg.outside * (1 - mask))
+        l_per = losses.perceptual_loss(self.vgg(image), self.vgg(image_gt)) if self.vgg else zero
         l_rec = losses.reconstruction_loss(l_per, l_pho, cfg.lambda_per)
         l_dis = losses.disentangling_loss(codes, references)
-        l_v = torch.zeros(())
-        if consecutive:
-            l_v = losses.velocity_loss(image[B:], image[:B], image_gt[B:], image_gt[:B])
-        l_opacity = losses.opacity_loss(out["opacity"], truth["mask"], truth["known"])
+        (previous, now), (previous_gt, now_gt) = image.chunk(2), image_gt.chunk(2)
+        l_v = losses.velocity_loss(now, previous, now_gt, previous_gt) if batch.consecutive else zero
+        l_opacity = losses.opacity_loss(out["opacity"], mask, truth["known"])
         total = losses.total_loss(l_rec, l_dis, l_v, cfg.lambda_rec, cfg.lambda_dis, cfg.lambda_v)
-        mse = (truth["mask"] * (image - image_gt).square()).sum() / (3 * truth["mask"].sum()).clamp_min(1e-6)
-        return {"loss": total + cfg.lambda_opacity * l_opacity, "L_rec": l_rec, "L_per": l_per, "L_pho": l_pho,
-                "L_dis": l_dis, "L_v": l_v, "L_opacity": l_opacity, "psnr": -10 * mse.log10()}
+        mse = (mask * (image - image_gt).square()).sum() / (3 * mask.sum()).clamp_min(1e-6)
+        return {"loss": total + cfg.lambda_opacity * l_opacity, "L_rec": l_rec, "L_per": l_per,
+                "L_pho": l_pho, "L_dis": l_dis, "L_v": l_v, "L_opacity": l_opacity,
+                "psnr": -10 * mse.log10()}
+
+    def update(self, loss: Tensor, iteration: int) -> None:
+        """One step of both optimisers, at the learning rates of this iteration."""
+        cfg, decay = self.cfg, learning_rate(self.cfg, iteration)
+        for optimiser, rates in zip(self.optimisers, ((cfg.lr, cfg.lr_planes), (cfg.lr_codes,))):
+            for group, rate in zip(optimiser.param_groups, rates):
+                group["lr"] = rate * decay
+            optimiser.zero_grad()
+        loss.backward()
+        for optimiser in self.optimisers:
+            optimiser.step()
+
+    def step(self, iteration: int) -> dict[str, Tensor]:
+        """One iteration; the terms of its loss."""
+        rng, generator = generators(self.cfg.seed, "field", iteration)
+        terms = self.loss_terms(self.draw(rng), generator)
+        self.update(terms["loss"], iteration)
+        return terms
 
 
 def learning_rate(cfg: Config, iteration: int) -> float:
-    """Share of the learning rates at an iteration: 1 for the first `lr_hold` of them, then down to `lr_final`.
+    """Share of the learning rates at an iteration.
 
-    With lr_hold = 0 it is NeRF's exponential decay. A short run learns most while the rate is high, and
-    settles while it falls.
+    1 for the first `lr_hold` of them, then to `lr_final`.
+
+    With lr_hold = 0 it is NeRF's exponential decay. A short run learns most while the rate is high,
+    and settles while it falls.
     """
     along = max(0.0, (iteration / cfg.iters - cfg.lr_hold) / (1 - cfg.lr_hold))
     return cfg.lr_final**along
 
 
-def train_field(trainer: FieldTrainer, start: int, checkpoint, log: "Log") -> None:
-    """Iterations start .. iters, with a checkpoint every `save_every`."""
-    cfg = trainer.cfg
+def train_field(trainer: FieldTrainer, checkpoint: Checkpoint, out: Path, log: Log) -> None:
+    """From the checkpoint's iteration to the last; it is written every `save_every` iterations."""
+    cfg, start = trainer.cfg, checkpoint.iteration
     bar = tqdm(range(start, cfg.iters), "field", initial=start, total=cfg.iters)
     for it in bar:
         terms = trainer.step(it)
         if it % LOG_EVERY == 0:
             log.add(stage="field", iteration=it, **terms)
-            bar.set_postfix({k: f"{v.item():.4g}" for k, v in terms.items() if k in ("loss", "L_dis", "L_v", "psnr")})
+            shown = ("loss", "L_dis", "L_v", "psnr")
+            bar.set_postfix({name: f"{terms[name].item():.4g}" for name in shown})
         if (it + 1) % cfg.save_every == 0 or it + 1 == cfg.iters:
-            checkpoint(it + 1)
+            made = {name: part.state_dict() for name, part in trainer.parts.items()}
+            checkpoint = replace(checkpoint, iteration=it + 1, **made)
+            checkpoint.write(out)
 
 
-def train(cfg: Config, out: Path, state: dict, device: torch.device) -> None:
-    """Run the stages that `state` (a checkpoint, or empty) does not hold yet, then write the report."""
-    reached = {"extractor": "extractor" in state, "sync": "e_audio" in state}
+# --------------------------------------------------------------------------------------------------
+# The stages in order
+
+
+def run_stages(checkpoint: Checkpoint, out: Path, device: torch.device) -> None:
+    """Run the stages that the checkpoint does not hold yet, then write the report. Sec.
+
+    3, from 3.1 to 3.4.
+    """
+    cfg = checkpoint.cfg
     vgg = None if cfg.vgg == "none" else losses.load_vgg(cfg.vgg, cfg.vgg_layers, cfg.seed).to(device)
-    train_set, heldout = prepare(cfg, out, device)
-    if "takes" in state:
-        check_takes(cfg, state["takes"], train_set)
+    corpus, heldout = prepare(cfg, out, device)
+    if checkpoint.takes is not None:
+        check_takes(cfg, checkpoint.takes, corpus)
     with replacing(out / "config.json") as temporary:
         temporary.write_text(json.dumps(cfg.to_dict(), indent=1))
-    log = Log(out / "log.csv", lambda stage, it: int(it) < state.get("iteration", 0) if stage == "field"
-              else reached[stage])
-    state |= {"format": FORMAT, "config": cfg.to_dict()}
-    extractor, e_audio = early_stages(cfg, train_set, state, out, device, log)
-    if "references" not in state:
-        references = reference_codes(extractor, train_set, device, cfg.code_per_frame)
-        state["references"] = {name: reference.cpu() for name, reference in references.items()}
-        state["takes"], state["backgrounds"] = take_records(train_set)
-    trainer = FieldTrainer(cfg, train_set, state["references"], e_audio, vgg, device)
-    parts = {"model": trainer.model, "codes": trainer.codes,
-             "adam": trainer.optimisers[0], "adam_codes": trainer.optimisers[1]}
-    if "model" in state:
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
-
-    def checkpoint(iteration: int) -> None:
-        state.update({name: part.state_dict() for name, part in parts.items()}, iteration=iteration)
-        save(out / "checkpoint.pt", state)
-
-    train_field(trainer, state.get("iteration", 0), checkpoint, log)
-    report.write(load_run(out, device), out, train_set, heldout)
+    done = {"extractor": cfg.extractor_iters if checkpoint.extractor else 0,
+            "sync": cfg.sync_iters if checkpoint.e_audio else 0, "field": checkpoint.iteration}
+    log = Log(out / "log.csv", done)
+    extractor = extractor_stage(checkpoint, corpus, out, device, log)
+    e_audio = sync_stage(checkpoint, corpus, out, device, log) if cfg.sync else None
+    if checkpoint.references is None:
+        references = reference_codes(extractor, corpus, device, cfg.code_per_frame)
+        checkpoint.references = {name: reference.cpu() for name, reference in references.items()}
+        checkpoint.describe(corpus)
+    trainer = FieldTrainer(cfg, corpus, checkpoint.references, e_audio, vgg, device)
+    if checkpoint.model is not None:
+        for name, part in trainer.parts.items():
+            part.load_state_dict(getattr(checkpoint, name))
+    train_field(trainer, checkpoint, out, log)
+    report.write(load_run(out, device), out, corpus, heldout)
     shutil.rmtree(out / "prepared")  # animate.py does not need it, and it is large
 
 
-def early_stages(cfg: Config, train_set: Corpus, state: dict, out: Path, device: torch.device, log: Log
-                 ) -> tuple[LatentExtractor, AudioEncoder | None]:
-    """Extractor and sync module: from `state` where a checkpoint holds them, else trained and saved."""
-    extractor, e_audio = LatentExtractor(cfg).to(device), None
-    if "extractor" in state:
-        extractor.load_state_dict(state["extractor"])
-    else:
-        extractor = train_extractor(cfg, train_set, device, log)
-        state["extractor"] = extractor.state_dict()
-        save(out / "checkpoint.pt", state)
-    if cfg.sync and "e_audio" in state:
-        e_audio = AudioEncoder(state["d_audio"], cfg.audio_window, cfg.d_lip).to(device)
-        e_audio.load_state_dict(state["e_audio"])
-    elif cfg.sync:
-        e_audio = train_sync(cfg, train_set, device, log)
-        state |= {"e_audio": e_audio.state_dict(), "d_audio": int(train_set.f_a.shape[-1])}
-        save(out / "checkpoint.pt", state)
-    return extractor.eval(), None if e_audio is None else e_audio.eval().requires_grad_(False)
+def extractor_stage(checkpoint: Checkpoint, corpus: Corpus, out: Path, device: torch.device, log: Log
+                    ) -> LatentExtractor:
+    """The extractor of the checkpoint; where it has none, a trained one, which it then has."""
+    extractor = LatentExtractor(checkpoint.cfg).to(device)
+    if checkpoint.extractor is not None:
+        extractor.load_state_dict(checkpoint.extractor)
+        return extractor.eval()
+    extractor = train_extractor(checkpoint.cfg, corpus, device, log)
+    checkpoint.extractor = extractor.state_dict()
+    checkpoint.write(out)
+    return extractor
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+def sync_stage(checkpoint: Checkpoint, corpus: Corpus, out: Path, device: torch.device, log: Log
+               ) -> AudioEncoder:
+    """E_audio of the checkpoint; where it has none, a trained one, which it then has."""
+    cfg = checkpoint.cfg
+    if checkpoint.e_audio is not None:
+        e_audio = AudioEncoder(checkpoint.d_audio, cfg.audio_window, cfg.d_lip).to(device)
+        e_audio.load_state_dict(checkpoint.e_audio)
+        return e_audio.eval().requires_grad_(False)
+    e_audio = train_sync(cfg, corpus, device, log)
+    checkpoint.e_audio, checkpoint.d_audio = e_audio.state_dict(), int(corpus.f_a.shape[-1])
+    checkpoint.write(out)
+    return e_audio
+
+
+# --------------------------------------------------------------------------------------------------
 # Command line
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """The command line; what is not given stays None, so that --resume can tell what was asked for."""
+    """The command line.
+
+    What is not given stays None, so that --resume can tell what was asked for.
+    """
     parser = argparse.ArgumentParser(description="Train a disentangling head NeRF (README.md has examples).")
     parser.add_argument("--data", help="VOCASET folder or clip.mp4; without it: stand-in heads")
     parser.add_argument("--out", type=Path, help="run folder (default: runs/NAME of the data)")
@@ -348,7 +422,7 @@ def new_config(args: argparse.Namespace, device: torch.device) -> Config:
     preset = PRESETS[args.preset or ("paper" if device.type == "cuda" else "small")]
     cfg = replace(preset, **chosen_values(args))
     if cfg.data is not None and not Path(cfg.data).is_dir():
-        cfg = replace(cfg, code_noise=CLIP_NOISE)
+        cfg = replace(cfg, **CLIP)
     if cfg.size < 32 or cfg.size % max(cfg.upsample, 16):
         raise InputError(f"--size {cfg.size}: want a multiple of 16 of at least 32")
     if cfg.iters < 1:
@@ -358,21 +432,25 @@ def new_config(args: argparse.Namespace, device: torch.device) -> Config:
     return shortened(cfg)
 
 
-def resumed_config(out: Path, args: argparse.Namespace) -> tuple[Config, dict]:
-    """Configuration and checkpoint of the run in `out`; the command line may only change --iters."""
-    if not (out / "config.json").is_file():
-        raise InputError(f"{out}/config.json: no such file; nothing to resume here, leave out --resume")
-    state = read_checkpoint(out) if (out / "checkpoint.pt").is_file() else {}
+def resumed(out: Path, args: argparse.Namespace) -> Checkpoint:
+    """Checkpoint of the run in `out`, or its configuration alone.
+
+    The command line may only change --iters.
+    """
+    path = out / "config.json"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; nothing to resume here, leave out --resume")
     try:
-        cfg = Config.from_dict(state["config"] if state else json.loads((out / "config.json").read_text()))
+        checkpoint = Checkpoint.read(out) if (out / "checkpoint.pt").is_file() else \
+            Checkpoint(Config.from_dict(json.loads(path.read_text())))
     except (ValueError, TypeError) as error:
-        raise InputError(f"{out}/config.json: damaged ({error}); start again in another --out") from error
-    given = chosen_values(args) | ({"preset": args.preset} if args.preset else {})
+        raise InputError(f"{path}: damaged ({error}); start again in another --out") from error
+    cfg, given = checkpoint.cfg, chosen_values(args) | ({"preset": args.preset} if args.preset else {})
     for name, value in given.items():
         if name != "iters" and getattr(cfg, name) != value:
-            raise InputError(f"{out}: was trained with {name} = {getattr(cfg, name)}, not {value}; resume without that "
-                             "option, or start another run with another --out")
-    return replace(cfg, iters=given.get("iters", cfg.iters)), state
+            raise InputError(f"{out}: was trained with {name} = {getattr(cfg, name)}, not {value}; resume "
+                             "without that option, or start another run with another --out")
+    return replace(checkpoint, cfg=replace(cfg, iters=given.get("iters", cfg.iters)))
 
 
 def open_folder(out: Path) -> None:
@@ -386,18 +464,21 @@ def open_folder(out: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Train a run from the command line, or go on with one. Raises InputError for whatever the user can put right."""
+    """Train a run from the command line, or go on with one.
+
+    Raises InputError for whatever the user can put right.
+    """
     args = parse(sys.argv[1:] if argv is None else argv)
     device = pick_device(args.device)
     out = args.out or Path("runs") / (Path(args.data).stem if args.data else "heads")
     if args.resume:
-        cfg, state = resumed_config(out, args)
+        checkpoint = resumed(out, args)
     else:
-        cfg, state = new_config(args, device), {}
-        if cfg.data is not None:
-            check_source(cfg.data)  # before anything is written
+        checkpoint = Checkpoint(new_config(args, device))
+        if checkpoint.cfg.data is not None:
+            check_source(checkpoint.cfg.data)  # before anything is written
         open_folder(out)
-    train(cfg, out, state, device)
+    run_stages(checkpoint, out, device)
     print(f"\nLook at {out}/preview.mp4 (truth beside render) and {out}/preview.png.\n"
           f"Next: python animate.py {out} --audio speech.wav --out talk.mp4   your own speech\n"
           f"      python evaluate.py {out}            the table of its held-out figures\n"

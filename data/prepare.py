@@ -29,9 +29,10 @@ def load(path: str | Path, size: int, cache_dir: str | Path, subjects: list[str]
          sentences: list[str] | int | None = None, seed: int = 0) -> list[Take]:
     """Takes of a VOCASET folder or of one clip, images size x size, kept as memory-mapped files in cache_dir.
 
-    subjects, sentences: names, or how many (the first ones; at most). None: VOCA's training subjects where the folder
-    has any of VOCASET's, else all; all sentences. seed draws the colours, light and head motion of meshes.
-    Raises InputError, one line, for anything missing, damaged or unknown. Never stands in other data.
+    subjects, sentences: names, or how many (the first ones; at most). None: VOCA's training
+    subjects where the folder has any of VOCASET's, else all; all sentences. seed draws the colours,
+    light and head motion of meshes. Raises InputError, one line, for anything missing, damaged or
+    unknown. Never stands in other data.
     """
     path = Path(path)
     check_source(path)
@@ -41,7 +42,10 @@ def load(path: str | Path, size: int, cache_dir: str | Path, subjects: list[str]
 
 
 def check_source(path: str | Path) -> None:
-    """Raise InputError now, before anything is written, when load() could not begin: no such source, parts missing."""
+    """Raise InputError now, before anything is written, when load() could not begin.
+
+    No such source, parts missing.
+    """
     path = Path(path)
     if path.is_dir():
         check_parts(path)
@@ -52,7 +56,10 @@ def check_source(path: str | Path) -> None:
 
 
 def chosen(text: str | None) -> list[str] | int | None:
-    """What the user wrote for subjects or sentences: "3" -> 3, "toy01,toy02" -> those names, None -> None."""
+    """What the user wrote for subjects or sentences.
+
+    "3" -> 3, "toy01,toy02" -> those names, None -> None.
+    """
     if text is None or text.strip() == "":
         return None
     return int(text) if text.strip().isdigit() else [name.strip() for name in text.split(",") if name.strip()]
@@ -61,7 +68,8 @@ def chosen(text: str | None) -> list[str] | int | None:
 def split(takes: list[Take]) -> tuple[list[tuple[int, np.ndarray]], list[tuple[int, np.ndarray]]]:
     """(training, held out), each a list of (index of the take, its rows).
 
-    Held out: of meshes the last sentence of every subject that has two or more; otherwise the last 1/11 of the frames.
+    Held out: of meshes the last sentence of every subject that has two or more; otherwise the last
+    1/11 of the frames.
     """
     train, held = [], []
     for i, take in enumerate(takes):
@@ -77,7 +85,10 @@ def split(takes: list[Take]) -> tuple[list[tuple[int, np.ndarray]], list[tuple[i
 
 
 def prepare(cfg: Config, out: Path, device: torch.device) -> tuple[Corpus, Corpus]:
-    """Read or render every frame, track, align the sound; returns the training frames and the held-out frames."""
+    """Read or render every frame, track, align the sound.
+
+    Returns the training frames and the held-out frames.
+    """
     cache, source = out / "prepared", cfg.data
     features = feature_extractor(cfg.audio_features, cfg.audio_window, device)  # first: a wrong name fails at once
     if source is None:

@@ -1,5 +1,147 @@
-"""sampling.py
+"""sampling.py - Sec. 3.3, Eq. 7, 8: what a training step sees of a corpus.
+
+Which frames are drawn, and where patches are cut out of them; positives and negatives of the
+contrast, which share what they can but the factor in question; frames with the same upper face and
+other lips. In: Corpus. Out: indices of its frames. Next: train.py.
 """
 from __future__ import annotations
 
+import numpy as np
+import torch
+from torch import Tensor
+
+from data.corpus import LABELS, Corpus
+from dhnerf import CODES
+
 FACE = slice(17, 68)  # landmarks of brows, nose, eyes and mouth
+# Sizes of draws among which the best is taken: to look at all frames for each anchor would cost
+# more than training.
+SIMILAR_POOL = 64  # frames, of which the nearest in expression is the positive
+SHARED_POOL = 8  # frames that share the label, of which the positive shares least else
+NEGATIVE_POOL = 4  # times as many frames as negatives are wanted, of which the hardest or farthest are taken
+FAR_POOL = 2  # times as many frames as negatives are wanted, the farther ones of these, drawn from at random
+LOOKALIKE_POOL = 256  # frames of a person, of which the lookalikes of a frame are the nearest
+
+
+def draws(corpus: Corpus, rare: float) -> np.ndarray:
+    """Probability (n,) of drawing each frame.
+
+    Even, but for the share `rare`, which goes by how unusual it is.
+
+    That is how far its upper face is from the person's mean, squared. A blink fills one frame in
+    twenty; drawn evenly it is hardly learnt.
+    """
+    away = np.empty(len(corpus))
+    for person in np.unique(corpus.label["id"]):
+        own = corpus.label["id"] == person
+        away[own] = np.square(corpus.upper[own]).sum(1) + 1e-12
+        away[own] *= own.sum() / away[own].sum()  # each person as often as evenly drawn
+    return ((1 - rare) + rare * away) / len(corpus)
+
+
+def patch_corners(corpus: Corpus, index: np.ndarray, side: int, step: int, rng: np.random.Generator) -> Tensor:
+    """Where to cut a patch out of each frame.
+
+    (B, 2) row and column, in feature pixels of `step` image pixels.
+
+    Half of the patches of `side` feature pixels lie about a landmark of brows, nose, eyes or mouth,
+    the others anywhere: what moves is small, and an even draw would mostly show cheeks, hair and
+    background.
+    """
+    corners = []
+    for number, k in zip(corpus.take[index], corpus.frame[index]):
+        take = corpus.takes[number]
+        height = take.frames.shape[1]
+        if rng.random() < 0.5:
+            about = take.landmarks[k, rng.integers(FACE.start, FACE.stop)]
+        else:
+            about = rng.uniform(0, height, 2)
+        corner = about[::-1] / step - side / 2 + rng.uniform(-1.5, 1.5, 2)
+        corners.append(np.clip(corner.round(), 0, height // step - side))
+    return torch.from_numpy(np.stack(corners)).long()
+
+
+# --------------------------------------------------------------------------------------------------
+# Contrast (Sec. 3.3): positives share the factor and little else, negatives as much but the factor
+# as they can
+
+
+def contrasted(corpus: Corpus) -> list[str]:
+    """Codes that can be contrasted: those that vary.
+
+    A clip has one identity, albedo and light, so only "ex".
+    """
+    return [name for name in CODES if name == "ex" or len(np.unique(corpus.label[name])) > 1]
+
+
+def contrast(corpus: Corpus, name: str, anchor: int | np.integer, n: int, rng: np.random.Generator,
+             among: np.ndarray | None = None) -> tuple[int | np.integer, np.ndarray]:
+    """A positive and n negatives (n,) of one anchor frame for the code `name`, out of frames `among` (None: all)."""
+    among = np.arange(len(corpus)) if among is None else among
+    choose = _contrast_expression if name == "ex" else _contrast_label
+    return choose(corpus, name, anchor, n, rng, among)
+
+
+def _contrast_label(corpus: Corpus, name: str, anchor: int | np.integer, n: int, rng: np.random.Generator,
+                    among: np.ndarray) -> tuple[int | np.integer, np.ndarray]:
+    """By label. The positive shares it and little else.
+
+    The negatives share much, but not the label.
+    """
+    same = corpus.label[name][among] == corpus.label[name][anchor]
+    positives = rng.choice(among[same], SHARED_POOL) if same.any() else np.array([anchor])
+    negatives = rng.choice(among[~same], NEGATIVE_POOL * n)
+    hardest = np.argsort(-_shared(corpus, name, anchor, negatives), kind="stable")[:n]
+    return positives[_shared(corpus, name, anchor, positives).argmin()], negatives[hardest]
+
+
+def _shared(corpus: Corpus, name: str, anchor: int | np.integer, frames: np.ndarray) -> np.ndarray:
+    """How much else than `name` each frame (n,) shares with the anchor.
+
+    Expression counts by nearness, 0 to 1.
+    """
+    others = [other for other in LABELS if other != name]
+    shared = sum((corpus.label[other][frames] == corpus.label[other][anchor]).astype(float) for other in others)
+    distance = _distance(corpus, anchor, frames)
+    return shared + np.exp(-distance / (distance.mean() + 1e-9))
+
+
+def _contrast_expression(corpus: Corpus, _name: str, anchor: int | np.integer, n: int, rng: np.random.Generator,
+                         among: np.ndarray) -> tuple[int | np.integer, np.ndarray]:
+    """By the upper face. The positive is the nearest, of another person where there is one.
+
+    The negatives are
+    the same person's, from the farther half of a draw."""
+    person = corpus.label["id"][among] == corpus.label["id"][anchor]
+    others, own = among[~person], among[person & (among != anchor)]
+    own = own if len(own) else np.array([anchor])
+    pool = rng.choice(others if len(others) else own, SIMILAR_POOL)
+    positive = pool[_distance(corpus, anchor, pool).argmin()]
+    pool = rng.choice(own, NEGATIVE_POOL * n)
+    farthest = pool[np.argsort(-_distance(corpus, anchor, pool), kind="stable")[:FAR_POOL * n]]
+    return positive, farthest[rng.permutation(FAR_POOL * n)[:n]]
+
+
+def _distance(corpus: Corpus, anchor: int | np.integer, frames: np.ndarray) -> np.ndarray:
+    """How far the upper face of each frame (n,) is from the anchor's."""
+    return np.linalg.norm(corpus.upper[frames] - corpus.upper[anchor], axis=1)
+
+
+def lookalikes(corpus: Corpus, apart: float, seed: int, k: int = 4) -> np.ndarray:
+    """For each frame k others (n, k) of the person with the most similar upper face, at least `apart` s away.
+
+    They are the same expression (nearest in F_exp) while the mouth is at another sound. Chosen
+    among LOOKALIKE_POOL random frames of the person, so that the cost grows with n only.
+    """
+    rng, found = np.random.default_rng(seed), np.empty((len(corpus), k), np.int64)
+    label = corpus.label["id"]
+    own = {person: np.flatnonzero(label == person) for person in np.unique(label)}
+    for i in range(len(corpus)):
+        frames = own[label[i]]
+        if len(frames) > LOOKALIKE_POOL:
+            frames = rng.choice(frames, LOOKALIKE_POOL, replace=False)
+        away = (corpus.take[frames] != corpus.take[i]) | (np.abs(corpus.time[frames] - corpus.time[i]) >= apart)
+        frames = frames[away] if away.any() else np.array([i])  # a very short clip: the frame itself
+        nearest = np.argsort(_distance(corpus, i, frames), kind="stable")[:k]
+        found[i] = np.resize(frames[nearest], k)
+    return found

@@ -1,13 +1,16 @@
-"""ablation.py - Sec. 4.6: tables of many runs: Table 2 of the paper, and what single choices of training do.
+"""ablation.py - Sec. 4.6: tables of many runs.
+
+Table 2 of the paper, and what single choices of training do.
 
     python evaluate.py --table2 --out runs/table2        (--seeds 0,1,2   --iters N   --preset small)
     python evaluate.py --choices --out runs/choices      the default model with one thing changed at a time
 
-In: nothing but the stand-in heads. Each seed has heads, sentences and weights of its own; its rows share data, judges
-and budget, and where they can, the extractor and the sync module. Out: a run folder for each row, NAME.md and NAME.csv
-with the mean and the spread over seeds. What is finished is kept: the command goes on where it was stopped, and seeds
-may be trained side by side (--seeds 0 here, --seeds 1 there) and put together at the end. With one --out for both
-tables, the rows that both have are trained once.
+In: nothing but the stand-in heads. Each seed has heads, sentences and weights of its own; its rows
+share data, judges and budget, and where they can, the extractor and the sync module. Out: a run
+folder for each row, NAME.md and NAME.csv with the mean and the spread over seeds. What is finished
+is kept: the command goes on where it was stopped, and seeds may be trained side by side (--seeds 0
+here, --seeds 1 there) and put together at the end. With one --out for both tables, the rows that
+both have are trained once.
 """
 from __future__ import annotations
 
@@ -15,20 +18,20 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from config import Config, shortened
+from config import Config, readers_of_change, shortened
 from evaluation import disentangle, factors, tables
 from evaluation.heldout import ROWS, table
 from evaluation.judges import make_judges
-from inference.run import Run, load_run, read_checkpoint
+from inference.run import Checkpoint, Run, load_run
 from tools.errors import replacing
 
-Train = Callable[[Config, Path, dict, torch.device], None]  # train.train, handed in: evaluation does not import training
+Train = Callable[[Checkpoint, Path, torch.device], None]  # train.run_stages, handed in: evaluation does not import it
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,10 @@ class Variant:
 
 @dataclass(frozen=True)
 class Study:
-    """A table of runs: its rows, the columns that it shows, what stands below it, and the seeds that it is made with."""
+    """A table of runs.
+
+    Its rows, the columns that it shows, what stands below it, and the seeds that it is made with.
+    """
     name: str
     variants: dict[str, Variant]
     shown: tuple[str, ...]
@@ -64,10 +70,10 @@ TABLE2 = Study("table2", {
     ("PSNR (dB)", "SSIM", "FID", "Sync confidence", "LMD (px)", "mouth r", "audio swap r_B", "recombined PSNR (dB)",
      "recombination drop (dB)", "worst leak", "minutes"), PUBLISHED, (0, 1, 2))
 
-# SINGLE changes what the paper leaves open or what is ours. SEPARATION asks what keeps the codes apart: one code a label,
-# or one a frame; started at the extractor's, or at random; with L_dis, or without.
-# A C_ex is drawn about ten times in a run of `small`. Where codes should be able to leave their start, their rate is ten
-# times the usual.
+# SINGLE changes what the paper leaves open or what is ours. SEPARATION asks what keeps the codes
+# apart: one code a label, or one a frame; started at the extractor's, or at random; with L_dis, or
+# without. A C_ex is drawn about ten times in a run of `small`. Where codes should be able to leave
+# their start, their rate is ten times the usual.
 FREE = {"lr_codes": 0.05}
 SINGLE = {
     "full": Variant("as it is"),
@@ -101,51 +107,55 @@ CHOICES = Study("choices", SINGLE | SEPARATION,
 STUDIES = {study.name: study for study in (TABLE2, CHOICES)}
 
 
-# Settings that only the field reads, only the extractor, only the sync module. A row takes over from the first row the
-# networks that its change does not reach.
-OF_FIELD = {"sync", "lambda_dis", "lambda_v", "lambda_per", "lambda_opacity", "outside", "ex_swap", "code_noise",
-            "lip_dropout", "code_per_frame", "random_codes", "lr", "lr_planes", "lr_codes", "lr_hold", "lr_final", "iters"}
-OF_EXTRACTOR = {"blank_mouth", "d_id", "d_ex", "d_al", "d_ill", "rare", "extractor_iters"}
-OF_SYNC = {"d_lip", "sync_iters"}
+def shared(first: Checkpoint | None, cfg: Config) -> Checkpoint:
+    """Where a row begins: with the networks of the seed's first row (None.
+
+    There is none) that its change leaves.
+    """
+    start = Checkpoint(cfg)
+    if first is None:
+        return start
+    changed = readers_of_change(first.cfg, cfg)
+    if cfg.sync and "sync" not in changed:
+        start = replace(start, e_audio=first.e_audio, d_audio=first.d_audio)
+    if "extractor" not in changed:
+        start = replace(start, extractor=first.extractor)
+        if cfg.code_per_frame == first.cfg.code_per_frame:
+            start = replace(start, references=first.references, takes=first.takes, backgrounds=first.backgrounds)
+    return start
 
 
-def shared(first: dict, cfg: Config) -> dict:
-    """What a row takes over from the checkpoint of the seed's first row (or from an empty one)."""
-    if not first:
-        return {}
-    before = Config.from_dict(first["config"])
-    differ = {name for name, value in asdict(cfg).items() if value != getattr(before, name)}
-    keys = ["e_audio", "d_audio"] if cfg.sync and differ <= OF_FIELD | OF_EXTRACTOR else []
-    if differ <= OF_FIELD | OF_SYNC:
-        keys += ["extractor"] if "code_per_frame" in differ else ["extractor", "references", "takes", "backgrounds"]
-    return {key: first[key] for key in keys}
+def train_variant(cfg: Config, out: Path, first: Checkpoint | None, device: torch.device, train: Train) -> None:
+    """Train one row into `out`, or go on with it.
 
-
-def train_variant(cfg: Config, out: Path, first: dict, device: torch.device, train: Train) -> None:
-    """Train one row into `out`, or go on with it; `first` is the checkpoint of the seed's first row, or empty."""
-    state = read_checkpoint(out) if (out / "checkpoint.pt").is_file() else {}
-    if state.get("iteration") == cfg.iters and not (out / "prepared").exists():
+    `first` is the checkpoint of the seed's first row.
+    """
+    start = Checkpoint.read(out) if (out / "checkpoint.pt").is_file() else shared(first, cfg)
+    if start.iteration == cfg.iters and not (out / "prepared").exists():
         return
     out.mkdir(parents=True, exist_ok=True)
     (out / "scores.json").unlink(missing_ok=True)  # of a shorter training
     started = time.monotonic()
-    train(cfg, out, state or shared(first, cfg), device)
+    train(replace(start, cfg=cfg), out, device)
     with replacing(out / "minutes.json") as temporary:
         temporary.write_text(json.dumps((time.monotonic() - started) / 60))
 
 
 def train_seed(cfg: Config, folder: Path, variants: dict[str, Variant], device: torch.device, train: Train) -> None:
     """The rows of one seed, each in a run folder of its own."""
-    first: dict = {}
+    first = None
     for key, variant in variants.items():
         print(f"\nseed {cfg.seed}: {variant.name}")
         train_variant(replace(cfg, **variant.change), folder / key, first, device, train)
-        first = first or read_checkpoint(folder / key)
+        first = first or Checkpoint.read(folder / key)
 
 
 def score_seed(cfg: Config, folder: Path, variants: dict[str, Variant], device: torch.device
                ) -> dict[str, dict[str, float]]:
-    """{row: figures} of a trained seed, from each row's scores.json where it is there. All rows have the same judges."""
+    """{row: figures} of a trained seed, from each row's scores.json where it is there.
+
+    All rows have the same judges.
+    """
     wanting = [key for key in variants if not (folder / key / "scores.json").is_file()]
     if wanting:
         runs = {key: load_run(folder / key, device) for key in wanting}
@@ -187,7 +197,10 @@ def summary(apart: dict) -> dict[str, float]:
 
 def rows_of(found: dict[int, dict[str, dict[str, float]]], variants: dict[str, Variant], shown: tuple[str, ...]
             ) -> list[dict]:
-    """{seed: {row: figures}} -> one dictionary a row: name, then mean and spread (standard deviation) of each figure."""
+    """{seed: {row: figures}} -> one dictionary a row.
+
+    Name, then mean and spread (standard deviation) of each figure.
+    """
     rows = []
     for key, variant in variants.items():
         row: dict = {"model": variant.name, "seeds": len(found)}
@@ -206,7 +219,10 @@ def markdown(rows: list[dict], shown: tuple[str, ...]) -> str:
 
 
 def run_study(study: Study, cfg: Config, seeds: list[int], out: Path, device: torch.device, train: Train) -> str:
-    """Train and score the rows of a study for each seed; writes NAME.md and NAME.csv into `out`, returns the Markdown."""
+    """Train and score the rows of a study for each seed.
+
+    Writes NAME.md and NAME.csv into `out`, returns the Markdown.
+    """
     found = {}
     for seed in seeds:
         now = shortened(replace(cfg, seed=seed))

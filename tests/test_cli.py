@@ -27,7 +27,7 @@ import train
 from config import SMALL
 from data.corpus import Corpus
 from evaluation import ablation, disentangle, factors, heldout, landmark_regressor, sync_expert
-from inference.run import load_run, read_checkpoint
+from inference.run import Checkpoint, load_run
 from synthetic import dataset
 from tools.errors import run_cli
 from voca_fixture import make_voca
@@ -241,7 +241,7 @@ def test_clip_with_nan_landmarks_in_some_frames_trains():
     landmarks[100, 3] = np.nan
     np.save("clip.landmarks.npy", landmarks)
     succeed(train, "--data", "clip.mp4", *QUICK)
-    take = read_checkpoint("runs/clip")["takes"][0]
+    take = Checkpoint.read("runs/clip").takes[0]
     assert len(take["cam_to_head"]) == 179 - round(179 / 11), "21 frames have no landmarks; 1/11 of the rest is held out"
 
 
@@ -442,7 +442,7 @@ def test_table2_trains_scores_and_goes_on(tmp_path, quick_judges, monkeypatch):
     assert f"{float(rows[1]['PSNR (dB)']):.3f}" in text and text.index("30.16") > text.index("rank these rows")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("checkpoint.pt")}
     (runs["no_dis"] / "scores.json").unlink()  # stopped before this row was scored
-    monkeypatch.setattr(train, "train", lambda *args: pytest.fail("trained again"))
+    monkeypatch.setattr(train, "run_stages", lambda *args: pytest.fail("trained again"))
     succeed(evaluate, *args)
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("checkpoint.pt")}
 

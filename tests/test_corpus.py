@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from data import corpus
+from data import corpus, sampling
 from data.corpus import Corpus
 from data.crops import mouth_crop, stable_crop, without_mouth
+from data.sampling import contrast, contrasted, draws, lookalikes, patch_corners
 from data.take import Take
 
 SIZE = 24
@@ -83,9 +84,9 @@ def test_index_keeps_rows_times_and_labels():
     assert c.label["id"].tolist() == [0, 0, 1, 1, 1] and c.label["al"].tolist() == [0, 0, 1, 1, 1]
     assert set(c.label["ill"]) == {0}, "labels are numbered from 0: they are rows of the code tables"
     assert c.names["al"].tolist() == [5, 6] and c.names["ill"].tolist() == [7]
-    rows = c.code_rows(np.array([1, 4]))
+    rows = c.entries(np.array([1, 4]))
     assert {name: row.tolist() for name, row in rows.items()} == {"id": [0, 1], "al": [0, 1], "ill": [0, 0], "ex": [1, 4]}
-    assert all(row.tolist() == [1, 4] for row in c.code_rows(np.array([1, 4]), per_frame=True).values()), "each frame its own codes"
+    assert all(row.tolist() == [1, 4] for row in c.entries(np.array([1, 4]), per_frame=True).values()), "each frame its own codes"
     assert c.pair_starts.tolist() == [2, 3]
 
 
@@ -93,7 +94,7 @@ def test_frames_are_the_takes_own():
     mesh, clip = make_take("a/1", seed=1), make_take("b/1", seed=2, kind="clip")
     mesh.cam_to_head[3, 0, 3] = 5.0
     c = Corpus([mesh, clip], [np.arange(2, 12), np.arange(12)])
-    out = c.frames(np.array([1, 10]))  # row 3 of the mesh, row 0 of the clip
+    out = c.ground_truth(np.array([1, 10]))  # row 3 of the mesh, row 0 of the clip
     for b, (take, row) in enumerate([(mesh, 3), (clip, 0)]):
         for name, pixels in (("image", take.frames[row]), ("background", take.background)):
             assert out[name].shape == (2, 3, SIZE, SIZE)
@@ -184,8 +185,8 @@ def test_rare_upper_faces_are_drawn_more_often_and_people_equally():
     moving = np.random.default_rng(0).normal(size=(20, 2))
     c = whole([make_take("a/1", f_exp=still + blink, T=20), make_take("b/1", f_exp=moving, T=20, labels=(1, 0, 0)),
                make_take("c/1", f_exp=still, T=20, labels=(2, 0, 0))])
-    p = c.draws(0.5)
-    assert p.sum() == pytest.approx(1) and c.draws(0.0) == pytest.approx(np.full(60, 1 / 60))
+    p = draws(c, 0.5)
+    assert p.sum() == pytest.approx(1) and draws(c, 0.0) == pytest.approx(np.full(60, 1 / 60))
     assert p[:20].sum() == pytest.approx(1 / 3) and p[20:40].sum() == pytest.approx(1 / 3), "no person crowds others out"
     # Away from the mean: 19/20 of the blink, and 1/20 in each other frame; squared and normalised, 0.95 and 0.0026.
     assert p[7] == pytest.approx((0.5 / 20 + 0.5 * 0.95) / 3, rel=1e-4)
@@ -206,7 +207,7 @@ def test_eq8_positives_share_the_factor_and_negatives_do_not(mixed, factor):
     rng, label = np.random.default_rng(0), mixed.label[factor]
     hard, easy, positive_shared, random_shared = [], [], [], []
     for anchor in range(0, len(mixed), 2):
-        positive, negatives = mixed.contrast(factor, anchor, 10, rng)
+        positive, negatives = contrast(mixed, factor, anchor, 10, rng)
         assert label[positive] == label[anchor], f"C_{factor}: a positive of another {factor}"
         assert negatives.shape == (10,) and (label[negatives] != label[anchor]).all(), \
             f"C_{factor}: a false negative"
@@ -227,7 +228,7 @@ def test_eq8_among_equals_expression_decides(factor):
     c = whole([make_take(f"p{i}/s", labels=(i, i, 0), f_exp=expression, T=40) for i in range(2)])
     rng, near, far = np.random.default_rng(0), [], []
     for anchor in range(0, 80, 3):
-        positive, negatives = c.contrast(factor, anchor, 5, rng)
+        positive, negatives = contrast(c, factor, anchor, 5, rng)
         here = expression[anchor % 40, 0]
         far.append(abs(expression[positive % 40, 0] - here))
         near.append(np.abs(expression[negatives % 40, 0] - here).mean())
@@ -240,7 +241,7 @@ def test_eq8_expression_positive_is_another_person_with_the_same_expression(mixe
     rng, person, upper = np.random.default_rng(0), mixed.label["id"], mixed.upper
     distance = lambda frames, anchor: np.linalg.norm(upper[frames] - upper[anchor], axis=1)
     for anchor in range(0, len(mixed), 2):
-        positive, negatives = mixed.contrast("ex", anchor, 10, rng)
+        positive, negatives = contrast(mixed, "ex", anchor, 10, rng)
         assert person[positive] != person[anchor], "Sec. 3.3: positives are different people"
         assert (person[negatives] == person[anchor]).all() and anchor not in negatives, \
             "Sec. 3.3: negatives are the same person"
@@ -258,11 +259,11 @@ def test_eq8_expression_positive_is_another_person_with_the_same_expression(mixe
 def test_eq8_a_clip_contrasts_expression_only():
     expression = np.column_stack([np.sin(np.arange(100) / 5), np.cos(np.arange(100))])
     c = whole([make_take("clip/all", T=100, f_exp=expression, kind="clip")])
-    assert c.contrasted() == ["ex"], \
+    assert contrasted(c) == ["ex"], \
         "one person in one light: there is nothing to contrast C_id, C_al and C_ill with"
     rng = np.random.default_rng(0)
     for anchor in range(0, 100, 9):
-        positive, negatives = c.contrast("ex", anchor, 10, rng)
+        positive, negatives = contrast(c, "ex", anchor, 10, rng)
         assert positive != anchor, "an anchor that is its own positive teaches nothing"
         gap = np.abs(expression[:, 0] - expression[anchor, 0])
         assert gap[positive] < 0.2 < np.median(gap[negatives])
@@ -270,22 +271,23 @@ def test_eq8_a_clip_contrasts_expression_only():
 
 @pytest.mark.eq8
 def test_eq8_contrasted_factors_are_those_that_vary(mixed):
-    assert mixed.contrasted() == ["id", "ex", "al", "ill"]
+    assert contrasted(mixed) == ["id", "ex", "al", "ill"]
     same_light = whole([make_take("a/1", labels=(0, 0, 3)), make_take("b/1", labels=(1, 1, 3))])
-    assert same_light.contrasted() == ["id", "ex", "al"]
+    assert contrasted(same_light) == ["id", "ex", "al"]
 
 
 @pytest.mark.eq8
 def test_eq8_contrast_follows_the_generator(mixed):
     for factor in ("id", "ex"):
-        a, b = (mixed.contrast(factor, 3, 10, np.random.default_rng(7)) for _ in range(2))
+        a, b = (contrast(mixed, factor, 3, 10, np.random.default_rng(7)) for _ in range(2))
         assert a[0] == b[0] and np.array_equal(a[1], b[1])
-        many = {mixed.contrast(factor, 3, 10, np.random.default_rng(s))[1][0] for s in range(8)}
+        many = {contrast(mixed, factor, 3, 10, np.random.default_rng(s))[1][0] for s in range(8)}
         assert len(many) > 1, "each step draws its own negatives"
 
 
-def test_lookalikes_have_the_nearest_upper_face_of_the_person_and_other_lips(mixed):
-    found = mixed.lookalikes(k=3, pool=10**6)
+def test_lookalikes_have_the_nearest_upper_face_of_the_person_and_other_lips(mixed, monkeypatch):
+    monkeypatch.setattr(sampling, "LOOKALIKE_POOL", 10**6)
+    found = lookalikes(mixed, 0.4, seed=0, k=3)
     for i in range(0, len(mixed), 7):
         allowed = [j for j in range(len(mixed)) if mixed.label["id"][j] == mixed.label["id"][i] and
                    (mixed.take[j] != mixed.take[i] or abs(mixed.time[j] - mixed.time[i]) >= 0.4)]
@@ -297,7 +299,7 @@ def test_lookalikes_have_the_nearest_upper_face_of_the_person_and_other_lips(mix
 
 def test_lookalikes_of_a_clip_too_short_for_any_are_the_frames_themselves():
     c = whole([make_take("a/1", ids=[0, 1, 2], fps=25.0)])
-    assert c.lookalikes().tolist() == [[0] * 4, [1] * 4, [2] * 4]
+    assert lookalikes(c, 0.4, seed=0).tolist() == [[0] * 4, [1] * 4, [2] * 4]
 
 
 # ------------------------------------------------------------------------------------------------------ patches
@@ -307,7 +309,7 @@ def test_patches_lie_inside_and_half_of_them_on_the_face():
     takes = [make_take("a/1", T=4)]
     moved = takes[0].landmarks.copy()
     takes[0].landmarks[:] = (moved - moved.mean((0, 1))) * 0.05 + [20.0, 4.0]  # a tiny face in the upper right corner
-    corners = whole(takes).patch_corners(np.zeros(400, int), 2, 4, np.random.default_rng(0))
+    corners = patch_corners(whole(takes), np.zeros(400, int), 2, 4, np.random.default_rng(0))
     assert corners.shape == (400, 2) and corners.dtype == torch.int64
     assert corners.min() == 0 and corners.max() == 4
     near = (corners[:, 0] <= 2) & (corners[:, 1] >= 2)  # row small, column large: x is the column

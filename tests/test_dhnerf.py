@@ -227,6 +227,27 @@ def test_eq1_the_linear_layer_after_compositing_equals_the_one_before():
 
 
 @pytest.mark.eq1
+def test_eq1_as_written_and_the_shortcut_after_compositing_agree():
+    """D(x, v) = (sigma, M) at every sample, summed up along the ray by hand, against what DHNeRF makes of it."""
+    cfg = replace(TINY, n_fine=0)
+    model, codes, f_lip = seeded(DHNeRF, cfg), some_codes(cfg), unit(2, cfg.d_lip, seed=20)
+    nn.init.normal_(model.field.to_feature.bias)
+    out = model(codes, f_lip, *frontal(cfg), torch.zeros(2, 3, cfg.size, cfg.size))
+    origins, v = pixel_rays(*frontal(cfg), cfg.size, cfg.upsample)
+    near, far = box_bounds(origins, v, cfg.box)
+    length = (far - near) / cfg.n_coarse  # of each sample's interval, (B, R)
+    t = near[..., None] + length[..., None] * (torch.arange(cfg.n_coarse) + 0.5)
+    x = origins[..., None, :] + t[..., None] * v[..., None, :]
+    sigma, M = model.field(x, v, model.field.condition(codes, f_lip))
+    want, through = torch.zeros(2, 16, cfg.d_feature), torch.ones(2, 16)
+    for i in range(cfg.n_coarse):
+        alpha = 1 - torch.exp(-sigma[..., i] * length)
+        want, through = want + (through * alpha)[..., None] * M[:, :, i], through * (1 - alpha)
+    assert torch.allclose(out["M"].flatten(2).transpose(1, 2), want, atol=1e-5), \
+        "Eq. 1: M of a ray is not sum_i w_i M(x_i); the last layer's bias?"
+
+
+@pytest.mark.eq1
 @pytest.mark.parametrize("cfg", [SMALL, PAPER], ids=["small", "paper"])
 def test_eq1_opacity_at_the_start_leaves_a_gradient_to_samples_behind(cfg):
     """Near 0 nothing is seen, near 1 only the first sample learns. Rays through the inner half only."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import train
-from config import PAPER, SMALL
+from config import CLIP, PAPER, SMALL
 
 
 def test_learning_rate_of_paper_is_nerfs_and_of_small_is_held_then_lowered():
@@ -17,51 +17,49 @@ def test_learning_rate_of_paper_is_nerfs_and_of_small_is_held_then_lowered():
     assert train.learning_rate(cfg, 875) == pytest.approx(0.05**0.5) and train.learning_rate(cfg, 1000) == pytest.approx(0.05)
 
 
-class Drawn(Exception):
-    """Ends a step once its frames are known."""
-
-
-def draws(share, steps=40):
-    """(index, corner, consecutive) of steps on a corpus that is played by an object with the few parts a step uses."""
+@pytest.fixture
+def drawn(monkeypatch):
+    """drawn(share): 40 batches of a corpus of eight frames, five of which have a next one; patches lie anywhere."""
     class Frames:
         pair_starts = np.array([0, 1, 2, 5, 6])
 
         def __len__(self):
             return 8
 
-        def patch_corners(self, index, side, step, rng):
-            return torch.from_numpy(rng.integers(0, 20, (len(index), 2)))
+    def anywhere(corpus, index, side, step, rng):
+        return torch.from_numpy(rng.integers(0, 20, (len(index), 2)))
 
-    trainer = train.FieldTrainer.__new__(train.FieldTrainer)
-    trainer.cfg = replace(SMALL, pairs=3, pair_share=share, ex_swap=0.0)
-    trainer.train, trainer.lookalikes = Frames(), np.zeros((8, 2), int)
-    trainer.draws, trainer.pair_draws = np.full(8, 1 / 8), np.full(5, 1 / 5)
-    found = []
+    def batches(share, swap=0.0):
+        trainer = train.FieldTrainer.__new__(train.FieldTrainer)
+        trainer.cfg = replace(SMALL, pairs=3, pair_share=share, ex_swap=swap)
+        trainer.corpus, trainer.lookalikes = Frames(), np.full((8, 2), 99)
+        trainer.chances, trainer.pair_chances = np.full(8, 1 / 8), np.full(5, 1 / 5)
+        return [trainer.draw(np.random.default_rng(seed)) for seed in range(40)]
 
-    def losses(index, expression, consecutive, corner, generator):
-        found.append((index, corner, consecutive))
-        assert np.array_equal(index, expression), "no swap asked for"
-        raise Drawn
-
-    trainer.losses = losses
-    for iteration in range(steps):
-        with pytest.raises(Drawn):
-            trainer.step(iteration)
-    return found
+    monkeypatch.setattr(train, "patch_corners", anywhere)
+    return batches
 
 
 @pytest.mark.eq7
-def test_eq7_consecutive_frames_are_cut_at_the_same_place():
-    for index, corner, consecutive in draws(1.0):
-        assert consecutive and np.array_equal(index[3:], index[:3] + 1) and set(index[:3]) <= {0, 1, 2, 5, 6}
+def test_eq7_consecutive_frames_are_cut_at_the_same_place(drawn):
+    for batch in drawn(1.0):
+        index, corner = batch.index, batch.corner
+        assert batch.consecutive and np.array_equal(index[3:], index[:3] + 1) and set(index[:3]) <= {0, 1, 2, 5, 6}
         assert torch.equal(corner[3:], corner[:3]), "L_v compares the same pixels of both frames"
 
 
-def test_other_steps_cut_every_frame_at_a_place_of_its_own():
-    found = draws(0.0)
-    assert not any(consecutive for _, _, consecutive in found)
-    assert sum(torch.equal(corner[3:], corner[:3]) for _, corner, _ in found) == 0
-    assert {int(i) for index, _, _ in found for i in index[3:]} == set(range(8)), "any frame, not only those with a next"
+def test_other_steps_cut_every_frame_at_a_place_of_its_own(drawn):
+    found = drawn(0.0)
+    assert not any(batch.consecutive for batch in found)
+    assert sum(torch.equal(batch.corner[3:], batch.corner[:3]) for batch in found) == 0
+    assert {int(i) for batch in found for i in batch.index[3:]} == set(range(8)), "any frame, not only those with a next"
+
+
+def test_a_share_of_the_frames_takes_c_ex_from_a_lookalike(drawn):
+    assert all(np.array_equal(batch.index, batch.ex_index) for batch in drawn(0.5)), "no exchange asked for"
+    swapped = np.concatenate([batch.ex_index == 99 for batch in drawn(0.5, swap=0.5)])
+    kept = np.concatenate([(batch.ex_index == batch.index)[batch.ex_index != 99] for batch in drawn(0.5, swap=0.5)])
+    assert 0.35 < swapped.mean() < 0.65 and kept.all()
 
 
 def test_noise_on_codes_has_the_length_asked_for_and_none_draws_nothing():
@@ -88,5 +86,5 @@ def test_dropout_of_f_lip_leaves_whole_frames_without_it_and_none_draws_nothing(
 def test_a_clip_trains_with_noise_on_its_codes_and_a_set_without(tmp_path):
     cpu = torch.device("cpu")
     config = lambda *args: train.new_config(train.parse([*args]), cpu)
-    assert config("--data", str(tmp_path / "clip.mp4")).code_noise == train.CLIP_NOISE > 0
+    assert config("--data", str(tmp_path / "clip.mp4")).code_noise == CLIP["code_noise"] > 0
     assert config("--data", str(tmp_path)).code_noise == config().code_noise == 0

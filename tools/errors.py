@@ -1,6 +1,9 @@
-"""errors.py - two habits of every program here: an error of the user is one line, and a file appears whole or not at all.
+"""errors.py - two habits of every program here.
 
-In: what a command does. Out: its exit code; files under their own names only when they are complete. Next: media.py.
+An error of the user is one line, and a file appears whole or not at all.
+
+In: what a command does. Out: its exit code; files under their own names only when they are
+complete. Next: media.py.
 """
 
 import errno
@@ -17,13 +20,19 @@ class InputError(Exception):
 
 
 def first_line(error: BaseException, length: int = 120) -> str:
-    """The first line of an error's text that is not empty, cut to `length`; the error's name where it says nothing."""
+    """The first line of an error's text that is not empty, cut to `length`.
+
+    The error's name where it says nothing.
+    """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:length]
 
 
 def run_cli(main: Callable[[], int | None]) -> None:
-    """Run a program's main() and exit: 0, or 2 after an InputError (one line on stderr), or 130 after Ctrl-C."""
+    """Run a program's main() and exit.
+
+    0, or 2 after an InputError (one line on stderr), or 130 after Ctrl-C.
+    """
     try:
         sys.exit(main())
     except InputError as error:
@@ -36,9 +45,12 @@ def run_cli(main: Callable[[], int | None]) -> None:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, same suffix; rename it to `path` if the block succeeds, else delete it.
+    """Yield a temporary path beside `path`, same suffix.
 
-    Raises InputError when the folder cannot be written or the disk is full. An old file stays until the rename.
+    Rename it to `path` if the block succeeds, else delete it.
+
+    Raises InputError when the folder cannot be written or the disk is full. An old file stays until
+    the rename.
     """
     path = Path(path)
     if path.is_dir():

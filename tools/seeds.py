@@ -11,7 +11,10 @@ STAGES = {"extractor": 1, "sync": 2, "field": 3}
 
 
 def generators(seed: int, stage: str, iteration: int) -> tuple[np.random.Generator, torch.Generator]:
-    """NumPy's and torch's source of chance for one iteration (-1: initial weights); sets the global torch state too."""
+    """NumPy's and torch's source of chance for one iteration (-1: initial weights).
+
+    Sets the global torch state too.
+    """
     state = int(np.random.SeedSequence([seed, STAGES[stage], iteration + 1]).generate_state(1)[0])
     torch.manual_seed(state)
     return np.random.default_rng(state), torch.Generator().manual_seed(state)
