@@ -1,17 +1,19 @@
 """animate.py - Sec. 3.1 at synthesis: new speech in, a talking-head video with sound out.
 
-    python animate.py runs/clip --audio speech.wav --out talk.mp4 [--yaw 10] [--pitch 5] [--orbit] [--subject NAME]
+    python animate.py runs/clip --audio speech.wav --out talk.mp4 [--yaw 10] [--pitch 5] [--orbit]
     python animate.py runs/heads --audio speech.wav --identity toy03 --light toy01:0.5,toy02:0.5
     python animate.py runs/heads --sweep identity,albedo --out grid.png
 
 In: a run folder of train.py (its checkpoint is all that is needed) and any sound file. Out: an .mp4
 as long as the sound. Who moves what: F_lip, the lips, comes from the new speech; C_ex (blinks,
 brows, talking style) and the head pose replay the source forwards and backwards; C_id, C_al and
-C_ill are those of the chosen take, or what the options ask for (controls.py). Next: evaluate.py.
+C_ill are those of the chosen take, or what the options ask for (inference/codes.py).
+Next: evaluate.py.
 """
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -29,30 +31,30 @@ from tools.media import SAMPLE_RATE, check_audio_length, read_audio, write_video
 ORBIT_DEGREES, ORBIT_SECONDS = 15.0, 4.0
 
 
-def animate(run: Run, wave: Float[np.ndarray, "N"], subject: str | None = None, yaw: float = 0.0, pitch: float = 0.0,
-            orbit: bool = False, choices: dict[str, str] | None = None) -> tuple[Iterator[np.ndarray], int, float]:
+def animate(run: Run, wave: Float[np.ndarray, "N"], subject: str | None = None, yaw: float = 0.0,
+            pitch: float = 0.0, orbit: bool = False, choices: dict[str, str] | None = None
+            ) -> tuple[Iterator[np.ndarray], int, float]:
     """Drive the head of `subject` by speech (N,) at 16 kHz.
 
-    Returns (frames, their number, frames a second).
-
-    The video lasts as long as the sound, to the nearest frame. choices: codes from elsewhere, see
-    controls.py.
+    Returns (frames, their number, frames per second). The video lasts as long as the sound, to the
+    nearest frame. choices: codes from elsewhere, option -> whose, see inference/codes.py.
     """
     take = run.take(subject)
     length = max(1, round(len(wave) / SAMPLE_RATE * take["fps"]))
     time = np.arange(length) / take["fps"]
-    rows = back_and_forth(len(take["cam_to_head"]), length)
+    numbers = back_and_forth(len(take["cam_to_head"]), length)
     sway = ORBIT_DEGREES * np.sin(2 * np.pi * time / ORBIT_SECONDS) if orbit else np.zeros(length)
-    poses = turn_head(take["cam_to_head"].numpy()[rows], yaw + sway, np.full(length, pitch))
-    codes = chosen_codes(run, take["name"], rows, choices or {})
-    frames = render_frames(run, codes, sound_to_lips(run, wave, time), take["K"], torch.from_numpy(poses),
-                           run.backgrounds[take["background"]])
+    poses = turn_head(take["cam_to_head"].numpy()[numbers], yaw + sway, np.full(length, pitch))
+    codes = chosen_codes(run, take["name"], numbers, choices or {})
+    frames = render_frames(run, codes, sound_to_lips(run, wave, time), take["K"],
+                           torch.from_numpy(poses), run.backgrounds[take["background"]])
     return frames, length, take["fps"]
 
 
-def sweep(run: Run, swept: str, wave: Float[np.ndarray, "N"] | None = None, subject: str | None = None,
-          choices: dict[str, str] | None = None, columns: int = 5) -> UInt8[np.ndarray, "H W 3"]:
-    """A grid of pictures in which one code changes from row to row, and a second one, or time, from column to column.
+def sweep(run: Run, swept: str, wave: Float[np.ndarray, "N"] | None = None,
+          subject: str | None = None, choices: dict[str, str] | None = None, columns: int = 5
+          ) -> UInt8[np.ndarray, "H W 3"]:
+    """A grid of pictures: one code changes from row to row, a second one, or time, along a row.
 
     swept: "identity", or two options such as "identity,albedo". Over time head pose and, where
     there is sound, lips change; without it they are those of silence. Raises InputError for other
@@ -64,39 +66,44 @@ def sweep(run: Run, swept: str, wave: Float[np.ndarray, "N"] | None = None, subj
         raise InputError(f"--sweep {swept}: want one or two of {', '.join(OPTIONS)}")
     wave = np.zeros(SAMPLE_RATE, np.float32) if wave is None else wave
     steps = columns if len(options) == 1 else 1
-    time = (np.arange(steps) + 0.5) / steps * len(wave) / SAMPLE_RATE
-    rows = ((np.arange(steps) + 0.5) / steps * len(take["cam_to_head"])).astype(np.int64)
-    f_lip = sound_to_lips(run, wave, time)
-    across = sweep_values(run, options[1], take["name"]) if len(options) == 2 else [None]
-    lines = []
-    for down in sweep_values(run, options[0], take["name"]):
+    along = (np.arange(steps) + 0.5) / steps
+    numbers = (along * len(take["cam_to_head"])).astype(np.int64)
+    f_lip = sound_to_lips(run, wave, along * len(wave) / SAMPLE_RATE)
+    values = [sweep_values(run, option, take["name"]) for option in options]
+    rows = []
+    for first in values[0]:
         cells = []
-        for right in across:
-            codes = chosen_codes(run, take["name"], rows, (choices or {}) | {options[0]: down} |
-                                          ({} if right is None else {options[1]: right}))
-            frames = render_frames(run, codes, f_lip, take["K"], take["cam_to_head"][rows],
+        for others in itertools.product(*values[1:]):
+            whose = (first, *others)
+            asked = (choices or {}) | dict(zip(options, whose))
+            codes = chosen_codes(run, take["name"], numbers, asked)
+            frames = render_frames(run, codes, f_lip, take["K"], take["cam_to_head"][numbers],
                                    run.backgrounds[take["background"]])
-            cells += [caption(enlarge(frame, 128), down if right is None else f"{down} | {right}") for frame in frames]
-        lines.append(np.concatenate(cells, 1))
-    return np.concatenate(lines)
+            cells += [caption(enlarge(frame, 128), " | ".join(whose)) for frame in frames]
+        rows.append(np.concatenate(cells, 1))
+    return np.concatenate(rows)
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Animate a trained head with new speech (Sec. 3.1).")
-    parser.add_argument("run", help="run folder written by train.py")
-    parser.add_argument("--audio", help="speech: .wav or any file with sound; a --sweep can do without")
-    parser.add_argument("--out", help="file to write (default: talk.mp4, or sweep.png with --sweep)")
-    parser.add_argument("--subject", help="whose head and pose, where the run has several: a subject, or subject/sentence")
+    parser = argparse.ArgumentParser(
+        description="Animate a trained head with new speech (Sec. 3.1).")
+    add = parser.add_argument
+    add("run", help="run folder written by train.py")
+    add("--audio", help="speech: .wav or any file with sound; a --sweep can do without")
+    add("--out", help="file to write (default: talk.mp4, or sweep.png with --sweep)")
+    add("--subject", help="whose head and pose, where the run has several: a subject, or "
+        "subject/sentence")
     for option in OPTIONS:
-        parser.add_argument(f"--{option}", metavar="WHOSE", help=f"{option} of another subject, subject/sentence, its "
-                            "frame (toy01/sentence02@12), or a mixture (toy01:0.3,toy02:0.7)")
-    parser.add_argument("--sweep", metavar="WHAT", help="write a grid of pictures over all values of one of these four "
-                        "(identity), or of two (identity,albedo)")
-    parser.add_argument("--yaw", type=float, default=0.0, help="turn the head, degrees, positive to the image's right")
-    parser.add_argument("--pitch", type=float, default=0.0, help="tilt the head, degrees, positive upwards")
-    parser.add_argument("--orbit", action="store_true", help=f"swing {ORBIT_DEGREES:.0f} degrees to each side")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+        add(f"--{option}", metavar="WHOSE", help=f"{option} of another subject, subject/sentence, "
+            "its frame (toy01/sentence02@12), or a mixture (toy01:0.3,toy02:0.7)")
+    add("--sweep", metavar="WHAT", help="write a grid of pictures over all values of one of these "
+        "four (identity), or of two (identity,albedo)")
+    add("--yaw", type=float, default=0.0,
+        help="turn the head, degrees, positive to the image's right")
+    add("--pitch", type=float, default=0.0, help="tilt the head, degrees, positive upwards")
+    add("--orbit", action="store_true", help=f"swing {ORBIT_DEGREES:.0f} degrees to each side")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     args = parser.parse_args(argv)
     if args.audio is None and args.sweep is None:
         parser.error("give --audio for a video, or --sweep for a grid of pictures")
@@ -119,7 +126,8 @@ def main(argv: list[str] | None = None) -> None:
         return
     out = args.out or "talk.mp4"
     check_audio_length(wave, run.take(args.subject)["fps"], args.audio)
-    frames, length, fps = animate(run, wave, args.subject, args.yaw, args.pitch, args.orbit, choices)
+    frames, length, fps = animate(run, wave, args.subject, args.yaw, args.pitch, args.orbit,
+                                  choices)
     with tqdm(frames, "rendering", length, unit="frame") as bar:
         write_video(out, (enlarge(frame) for frame in bar), fps, wave)
     print(f"wrote {out}: {length} frames at {fps:g} a second, {length / fps:.2f} s")

@@ -1,10 +1,7 @@
-"""audio.py - Sec. 3.1 and 3.4.
+"""audio.py - Sec. 3.1, 3.4: speech features F_A, aligned with the frames, and the lip sync module.
 
-Speech features F_A, the lip sync module, and what aligns them with the frames.
-
-In: sound (N,) at 16 kHz, mouth crops (T, 3, s, s). Out: F_A (T, w, d), one window of features a
-video frame; F_al = E_audio(F_A) and F_lip = E_lip(mouth), both (T, d_lip), brought together by Eq.
-8 (losses.info_nce).
+In: sound (N,) at 16 kHz, mouth crops (T, 3, s, s). Out: F_A (T, w, d), a window of features per
+frame; F_al = E_audio(F_A) and F_lip = E_lip(mouth), both (T, d_lip), which Eq. 8 brings together.
 
 Sound and frames are paired by time stamps, never by index: HuBERT gives about 50 vectors a second,
 a video 24 to 60 frames. Frame `id` of a video is shown from id / fps seconds on. Next: dhnerf.py,
@@ -26,35 +23,33 @@ from tools.errors import InputError, first_line
 from tools.media import SAMPLE_RATE
 
 HUBERT = "facebook/hubert-base-ls960"  # what `--audio-features hubert` means
-FRAME, HOP_MEL, HOP_HUBERT = 400, 160, 320  # samples: a feature vector sees 25 ms; hops of 10 and 20 ms
+FRAME, HOP_MEL, HOP_HUBERT = 400, 160, 320  # samples: a vector sees 25 ms; hops of 10, 20 ms
 N_MEL = 40
 APART = 0.4  # seconds: frames nearer in time than this show nearly the same mouth
 STEP = 0.02  # seconds between the vectors of a window of F_A
 
 
-# --------------------------------------------------------------------------------------------------
-# F_A: features of the sound
+# ---- F_A: features of the sound ------------------------------------------------------------------
 
-
-def log_mel(wave: Float[np.ndarray, "N"]) -> tuple[Float[np.ndarray, "n 40"], Float[np.ndarray, "n"]]:
-    """Log-mel energies every 10 ms, the features of the `small` preset, and the time of each in seconds.
+def log_mel(wave: Float[np.ndarray, "N"]
+            ) -> tuple[Float[np.ndarray, "n 40"], Float[np.ndarray, "n"]]:
+    """Log-mel energies every 10 ms, the features of `small`, and the time of each in seconds.
 
     Hann windows of 25 ms centred on every 160th sample, 40 triangular mel bands from 60 to 7600 Hz,
-    natural log above a floor. The sound is first brought to a common level (HuBERT's own front end
-    does so too), so that a quieter recording does not look like other speech; a silent one stays
-    silent.
+    natural log above a floor. The sound is first brought to a common level (as in HuBERT's front
+    end), so that a quieter recording does not look like other speech; a silent one stays silent.
     """
     wave = torch.from_numpy(wave)
     wave = wave * (0.1 / wave.square().mean().sqrt().clamp_min(1e-3))
-    spectrum = torch.stft(wave, 512, HOP_MEL, FRAME, torch.hann_window(FRAME), center=True, pad_mode="constant",
-                          return_complex=True)
+    spectrum = torch.stft(wave, 512, HOP_MEL, FRAME, torch.hann_window(FRAME), center=True,
+                          pad_mode="constant", return_complex=True)
     mel = mel_filters() @ spectrum.abs().square()  # (40, n)
     features = ((mel + 1e-3).log() / 4.0).T  # speech at this level has |X|^2 of about 1 to 1000
     return features.numpy(), np.arange(len(features)) * HOP_MEL / SAMPLE_RATE
 
 
 def mel_filters() -> Float[Tensor, "40 257"]:
-    """Triangles equally spaced on the mel scale 2595 log10(1 + f / 700), each of unit sum, over the STFT's 257 bins."""
+    """Triangles equally spaced on the mel scale, each of unit sum, over the STFT's 257 bins."""
     to_mel = lambda f: 2595 * math.log10(1 + f / 700)
     mel = torch.linspace(to_mel(60.0), to_mel(7600.0), N_MEL + 2)
     centre = 700 * (10 ** (mel / 2595) - 1)  # Hz
@@ -66,30 +61,29 @@ def mel_filters() -> Float[Tensor, "40 257"]:
 
 
 def load_hubert(source: str):
-    """HuBERT by model name or local folder (Sec. 3.1), frozen.
+    """Frozen HuBERT by name or folder (Sec. 3.1), and whether it wants sound of unit variance.
 
-    Returns (model, whether it wants unit-variance sound).
-
-    Raises InputError when it cannot be had; a folder needs config.json, the weights and
-    preprocessor_config.json.
+    Raises InputError without one. A folder holds config.json, weights, preprocessor_config.json.
     """
-    from transformers import AutoFeatureExtractor, HubertModel  # slow to import, and `small` does not need it
+    from transformers import AutoFeatureExtractor, HubertModel  # slow, and not for `small`
     try:
         normalise = bool(AutoFeatureExtractor.from_pretrained(source).do_normalize)
         return HubertModel.from_pretrained(source).eval().requires_grad_(False), normalise
-    except Exception as error:  # transformers raises many kinds for a missing, partial or foreign model
-        raise InputError(f"{source}: no HuBERT model could be loaded ({first_line(error, 200)}); give a model name, a folder with "
-                         "config.json, weights and preprocessor_config.json, or --audio-features logmel") from error
+    except Exception as error:  # many kinds, for a missing, partial or foreign model
+        why = f"no HuBERT model could be loaded ({first_line(error, 200)})"
+        raise InputError(f"{source}: {why}; give a model name, a folder with config.json, weights "
+                         "and preprocessor_config.json, or --audio-features logmel") from error
 
 
 @torch.no_grad()
-def hubert_features(wave: Float[np.ndarray, "N"], model, normalise: bool, chunk: float = 20.0, context: float = 1.0
+def hubert_features(wave: Float[np.ndarray, "N"], model, normalise: bool, chunk: float = 20.0,
+                    context: float = 1.0
                     ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n"]]:
-    """HuBERT's last hidden layer and the time in seconds of each vector, the middle of the 400 samples that it sees.
+    """HuBERT's last hidden layer and the time in seconds of each vector, the middle of its sound.
 
-    N samples give floor((N - 400) / 320) + 1 vectors. Long sound goes through in chunks of `chunk`
-    seconds that overlap by `context` at each side, cut on multiples of 320 samples, so that memory
-    is bounded and the time grid has no seam.
+    A vector sees 400 samples; N give floor((N - 400) / 320) + 1. Long sound goes through in chunks
+    of `chunk` seconds that overlap by `context` at each side, cut on multiples of 320 samples, so
+    that memory is bounded and the time grid has no seam.
     """
     if normalise:
         wave = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)
@@ -101,8 +95,8 @@ def hubert_features(wave: Float[np.ndarray, "N"], model, normalise: bool, chunk:
     for start in range(0, total, step):
         stop = min(start + step, total)
         first, last = max(start - margin, 0), min(stop + margin, total)
-        piece = wave[first * HOP_HUBERT:(last - 1) * HOP_HUBERT + FRAME]
-        hidden = model(torch.from_numpy(piece.astype(np.float32))[None].to(device)).last_hidden_state[0]
+        piece = wave[first * HOP_HUBERT:(last - 1) * HOP_HUBERT + FRAME].astype(np.float32)
+        hidden = model(torch.from_numpy(piece)[None].to(device)).last_hidden_state[0]
         parts.append(hidden[start - first:stop - first].float().cpu().numpy())
     times = (np.arange(total) * HOP_HUBERT + FRAME / 2) / SAMPLE_RATE
     return np.concatenate(parts), times
@@ -110,12 +104,9 @@ def hubert_features(wave: Float[np.ndarray, "N"], model, normalise: bool, chunk:
 
 def align_to_frames(features: Float[np.ndarray, "n d"], times: Float[np.ndarray, "n"],
                     frame_times: Float[np.ndarray, "T"], window: int) -> Float[np.ndarray, "T w d"]:
-    """F_A.
+    """F_A: for each frame `window` vectors 20 ms apart, centred on its time, linear in between.
 
-    For each frame, `window` vectors 20 ms apart and centred on the frame's time, linear in between.
-
-    Exactly T rows at any frame rate, float32. Beyond the ends of the sound the first or last vector
-    is repeated.
+    T windows at any frame rate, float32. Beyond its ends the sound's first or last vector repeats.
     """
     offsets = (np.arange(window) - (window - 1) / 2) * STEP
     at = np.clip(frame_times[:, None] + offsets, times[0], times[-1])  # (T, w) seconds
@@ -129,34 +120,31 @@ def align_to_frames(features: Float[np.ndarray, "n d"], times: Float[np.ndarray,
 
 def feature_extractor(source: str, window: int, device: torch.device = torch.device("cpu")
                       ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """The function (wave (N,), frame_times (T,) seconds) -> F_A (T, window, d) named by `--audio-features`.
+    """The function (wave (N,), frame_times (T,) seconds) -> F_A (T, window, d) of a source.
 
-    source: "logmel", "hubert", or the name or folder of a HuBERT model.
+    source: "logmel", "hubert", or the name or folder of a HuBERT model (`--audio-features`).
     """
     if source == "logmel":
         return lambda wave, frame_times: align_to_frames(*log_mel(wave), frame_times, window)
     model, normalise = load_hubert(HUBERT if source == "hubert" else source)
     model.to(device)
-    return lambda wave, frame_times: align_to_frames(*hubert_features(wave, model, normalise), frame_times, window)
+    hubert = lambda wave: hubert_features(wave, model, normalise)
+    return lambda wave, frame_times: align_to_frames(*hubert(wave), frame_times, window)
 
 
-# --------------------------------------------------------------------------------------------------
-# The lip sync module (Sec. 3.4, Fig. 3)
-
+# ---- The lip sync module (Sec. 3.4, Fig. 3) ------------------------------------------------------
 
 class AudioEncoder(nn.Module):
-    """E_audio: a window of F_A -> F_al, unit length.
-
-    Convolutions over time, then one linear layer.
-    """
+    """E_audio: a window of F_A -> F_al, unit length; convolutions over time, a linear layer."""
 
     def __init__(self, d_in: int, window: int, d_out: int, width: int = 64):
         super().__init__()
-        self.norm = nn.BatchNorm1d(d_in, affine=False)  # features of any model and level come in at unit variance
+        self.norm = nn.BatchNorm1d(d_in, affine=False)  # features of any model and level
         self.convs = nn.Sequential(
             nn.Conv1d(d_in, width, 3, padding=1), nn.LeakyReLU(0.2),
             nn.Conv1d(width, width, 3, stride=2, padding=1), nn.LeakyReLU(0.2),
-            nn.Conv1d(width, width, 3, stride=2, padding=1), nn.LeakyReLU(0.2), nn.Flatten(), nn.Dropout(0.2))
+            nn.Conv1d(width, width, 3, stride=2, padding=1), nn.LeakyReLU(0.2),
+            nn.Flatten(), nn.Dropout(0.2))
         # Centred before unit length, as E_lip's output: see there.
         self.out = nn.Sequential(nn.Linear(width * math.ceil(math.ceil(window / 2) / 2), d_out),
                                  nn.BatchNorm1d(d_out, affine=False))
@@ -178,20 +166,21 @@ class LipEncoder(nn.Module):
         super().__init__()
         layers, channels = [], 3
         for width in (24, 32, 48, 64):
-            layers += [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.BatchNorm2d(width), nn.LeakyReLU(0.2)]
+            layers += [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.BatchNorm2d(width),
+                       nn.LeakyReLU(0.2)]
             channels = width
-        self.net = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.2), nn.Linear(channels * (crop // 16) ** 2, d_out),
+        self.net = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.2),
+                                 nn.Linear(channels * (crop // 16) ** 2, d_out),
                                  nn.BatchNorm1d(d_out, affine=False))
 
     def forward(self, mouth: Float[Tensor, "B 3 s s"]) -> Float[Tensor, "B k"]:
         return F.normalize(self.net(mouth - 0.5), dim=-1)
 
 
-def draw_negatives(take: np.ndarray, time: np.ndarray, anchors: np.ndarray, n: int, rng: np.random.Generator,
-                   apart: float = APART, person: np.ndarray | None = None) -> np.ndarray:
-    """Indices (B, n) of negatives for Eq. 8.
-
-    Frames of another take, or of the same take at least `apart` seconds away.
+def draw_negatives(take: np.ndarray, time: np.ndarray, anchors: np.ndarray, n: int,
+                   rng: np.random.Generator, apart: float = APART,
+                   person: np.ndarray | None = None) -> np.ndarray:
+    """Negatives of Eq. 8, frames (B, n) of other takes or at least `apart` seconds away.
 
     take (T,), time (T,) in seconds describe every frame; anchors (B,). Neighbouring frames look
     alike, so they would be false negatives. person (T,): who speaks; negatives are then the
@@ -208,21 +197,19 @@ def draw_negatives(take: np.ndarray, time: np.ndarray, anchors: np.ndarray, n: i
         if len(good) == 0:
             good = admissible(frames)
         if len(good) == 0:
-            raise InputError(f"training data: too short for the sync module; no two frames lie {apart} s apart, "
-                             "use a longer clip or --no-sync")
+            raise InputError("training data: too short for the sync module; no two frames lie "
+                             f"{apart} s apart, use a longer clip or --no-sync")
         out[row] = rng.choice(good, n, replace=len(good) < n)
     return out
 
 
 def lips_loss(e_lip: LipEncoder, e_audio: AudioEncoder, mouths: Float[Tensor, "B 3 s s"],
-              f_a: Float[np.ndarray, "T w d"], anchors: np.ndarray, negatives: np.ndarray, tau: float) -> Tensor:
-    """Eq. 8.
+              f_a: Float[np.ndarray, "T w d"], anchors: np.ndarray, negatives: np.ndarray,
+              tau: float) -> Tensor:
+    """Eq. 8: anchor F_lip of a mouth, positive F_al of the same time, N negatives F_al of others.
 
-    Anchor F_lip of a mouth, positive F_al of the same moment, N negatives F_al of other times.
-
-    mouths: crops of the frames `anchors` (B,); negatives (B, N) frames, see draw_negatives; f_a:
-    F_A of all T frames.
+    mouths: crops of the frames `anchors` (B,); f_a: F_A of all T; negatives: frames (B, N).
     """
-    B = len(anchors)
-    f_al = e_audio(torch.from_numpy(f_a[np.concatenate([anchors, negatives.ravel()])]).to(mouths.device))
+    B, frames = len(anchors), np.concatenate([anchors, negatives.ravel()])
+    f_al = e_audio(torch.from_numpy(f_a[frames]).to(mouths.device))
     return losses.info_nce(e_lip(mouths), f_al[:B], f_al[B:].view(*negatives.shape, -1), tau)

@@ -1,6 +1,4 @@
-"""config.py - every number of a run, in three groups.
-
-The paper's values, ours, and the switches of studies.
+"""config.py - every number of a run: the paper's values, ours, and the switches of studies.
 
 `paper` uses what the paper gives (and HeadNeRF's and NeRF's values where it gives none); `small`
 runs on a laptop's CPU in minutes. A configuration never changes while it runs; it is stored in the
@@ -15,10 +13,7 @@ LOG_EVERY = 10  # iterations between two lines of log.csv
 
 
 def read_by(*networks: str):
-    """A value with the networks that read it.
-
-    A change of it leaves the others as they are (ablation.py).
-    """
+    """A value with the networks that read it: a change leaves the others as they are."""
     return lambda value: field(default=value, metadata={"read_by": frozenset(networks)})
 
 
@@ -30,7 +25,7 @@ EXTRACTOR_FIELD, SYNC_FIELD = read_by("extractor", "field"), read_by("sync", "fi
 
 @dataclass(frozen=True)
 class Config:
-    # ---- 1. The paper's values, and where it gives none HeadNeRF's (H) or NeRF's (N) --------------------
+    # ---- 1. The paper's values, and where it gives none HeadNeRF's (H) or NeRF's (N) -------------
     size: int = ALL(512)  # H = W of the image I, pixels; H
     width: int = FIELD(256)  # Sec. 3.2, the field of Eq. 1; N, as the next five
     depth: int = FIELD(8)
@@ -40,7 +35,7 @@ class Config:
     n_coarse: int = FIELD(64)  # N has 64 + 128 with two fields
     n_fine: int = FIELD(64)
     d_feature: int = FIELD(256)  # channels of M, Sec. 3.2
-    upsample: int = FIELD(8)  # image pixels per feature pixel, each way: from 64 x 64 to 512 x 512; H
+    upsample: int = FIELD(8)  # image pixels per feature pixel, each way: from 64 to 512; H
     channels_2d: int = FIELD(256)
     d_id: int = EXTRACTOR_FIELD(100)  # sizes of the codes C; H. 27 = 9 harmonics x RGB
     d_ex: int = EXTRACTOR_FIELD(79)
@@ -58,13 +53,13 @@ class Config:
     iters: int = FIELD(800_000)  # Sec. 4.2
     lr: float = FIELD(5e-4)  # N
 
-    # ---- 2. Ours: the data, what the paper leaves open, how a run is trained ----------------------------
+    # ---- 2. Ours: the data, what the paper leaves open, how a run is trained ---------------------
     data: str | None = ALL(None)
     subjects: str | None = ALL(None)  # names or a count, comma separated; None: the training split
     sentences: str | None = ALL(None)
     preset: str = ALL("paper")
     seed: int = ALL(0)
-    box: tuple[float, ...] = FIELD((-1.3, -2.0, -1.5, 1.3, 1.6, 1.4))  # dm, what is sampled: two corners
+    box: tuple[float, ...] = FIELD((-1.3, -2.0, -1.5, 1.3, 1.6, 1.4))  # dm, sampled: two corners
     plane_channels: int = FIELD(0)  # learnt features of x beside the sines, three planes; 0: none
     plane_size: int = FIELD(48)
     plane_rank: int = FIELD(16)  # planes of the basis that the codes mix
@@ -73,7 +68,7 @@ class Config:
     crop: int = ENCODERS(64)  # side of the aligned crops that E_lip and the extractor see
     apart: float = SYNC_FIELD(0.4)  # s: frames nearer than this show nearly the same mouth, Eq. 8
     lambda_opacity: float = FIELD(0.1)  # see losses.opacity_loss
-    outside: float = FIELD(0.3)  # m(.) outside the mask, so that hair is learnt too; squared in Eq. 5
+    outside: float = FIELD(0.3)  # m(.) outside the mask, so that hair is learnt; Eq. 5 squares it
     rare: float = EXTRACTOR_FIELD(0.0)  # share of frames drawn by how unusual their upper face is
     ex_swap: float = FIELD(0.5)  # share of frames with the C_ex of another frame, see train.py
     code_noise: float = FIELD(0.0)  # length of the noise on C_ex and F_lip in training, see CLIP
@@ -83,17 +78,17 @@ class Config:
     sync_iters: int = SYNC(5000)
     sync_anchors: int = SYNC(32)  # mouths per step
     pairs: int = FIELD(1)  # frame pairs per step: Eq. 7 needs two frames
-    patch: int = FIELD(0)  # side of what a step renders of each frame, feature pixels; 0: the whole frame
+    patch: int = FIELD(0)  # side, feature pixels, of what a step renders of each frame; 0: all
     pair_share: float = FIELD(1.0)  # steps of consecutive frames; the others see unrelated frames
     lr_planes: float = FIELD(5e-2)
     lr_codes: float = FIELD(1e-3)
     lr_encoders: float = ENCODERS(1e-3)
-    lr_hold: float = FIELD(0.0)  # share of the iterations at the full rates, then down to lr_final of it
-    lr_final: float = FIELD(0.1)
+    lr_hold: float = FIELD(0.0)  # share of the iterations at the full rates, which then fall
+    lr_final: float = FIELD(0.1)  # share of the rates at the end
     beta2: float = FIELD(0.999)  # Adam's memory of squared gradients
     save_every: int = FIELD(1000)
 
-    # ---- 3. Switches of studies (evaluate.py --table2, --choices): the values are what the program does -
+    # ---- 3. Switches of studies (--table2, --choices): their values are what the program does ----
     sync: bool = FIELD(True)  # False: row 2 of Table 2, no F_lip
     blank_mouth: bool = EXTRACTOR_FIELD(True)  # False: the extractor sees the mouth
     lip_dropout: float = FIELD(0.0)  # share of the frames that are trained without their F_lip
@@ -117,14 +112,13 @@ class Config:
 PAPER = Config()
 SMALL = replace(
     PAPER, preset="small", size=64, width=64, depth=3, width_appearance=64, n_freq_x=4, n_freq_v=2,
-    n_coarse=8, n_fine=4, d_feature=64, upsample=2, channels_2d=128, plane_channels=16, plane_size=32,
-    d_id=16, d_ex=16, d_al=16, d_ill=16, audio_features="logmel", d_lip=32, crop=48, vgg="none",
-    vgg_layers=("relu1_2", "relu2_2"), lambda_per=0.02, lambda_v=0.02, pairs=9, patch=10, rare=0.5,
-    pair_share=0.25, lr=4e-3, lr_codes=5e-3, lr_hold=0.5, lr_final=0.05, beta2=0.99, iters=2800,
-    extractor_iters=600, sync_iters=750, save_every=250)
+    n_coarse=8, n_fine=4, d_feature=64, upsample=2, channels_2d=128, plane_channels=16,
+    plane_size=32, d_id=16, d_ex=16, d_al=16, d_ill=16, audio_features="logmel", d_lip=32, crop=48,
+    vgg="none", vgg_layers=("relu1_2", "relu2_2"), lambda_per=0.02, lambda_v=0.02, pairs=9,
+    patch=10, rare=0.5, pair_share=0.25, lr=4e-3, lr_codes=5e-3, lr_hold=0.5, lr_final=0.05,
+    beta2=0.99, iters=2800, extractor_iters=600, sync_iters=750, save_every=250)
 PRESETS = {"paper": PAPER, "small": SMALL}
-# What a clip changes: its few seconds hold few pairs of C_ex and F_lip, and new speech brings
-# others.
+# A clip's few seconds hold few pairs of C_ex and F_lip, and new speech brings others.
 CLIP = {"code_noise": 0.9}
 
 

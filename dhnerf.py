@@ -2,13 +2,12 @@
 
     D(x, v, P_cam, C, F_lip) = (sigma(x), M(x)),   C = {C_id, C_ex, C_al, C_ill}
 
-In: rays (through render.py, which is where P_cam enters), the four codes (B, d), the lip feature
-F_lip (B, d_lip). Out: feature map M (B, 256, h, w) and, after the 2D neural renderer, the image I
-(B, 3, H, W).
+In: rays (from render.py, where P_cam enters), the four codes (B, d), the lip feature F_lip (B,
+d_lip). Out: feature map M (B, 256, h, w) and, after the 2D neural renderer, image I (B, 3, H, W).
 
 The wiring already disentangles, as in HeadNeRF: geometry sees C_id, C_ex and F_lip; only appearance
-sees the view direction v, C_al and C_ill. So light and albedo cannot move the surface. Read
-render.py next, then losses.py.
+sees the view direction v, C_al and C_ill. So light and albedo cannot move the surface.
+Next: render.py.
 """
 from __future__ import annotations
 
@@ -30,9 +29,7 @@ PIXEL_CHANNELS = 16  # of the 2D renderer at full resolution
 def positional_encoding(x: Float[Tensor, "*batch 3"], n_freq: int) -> Float[Tensor, "*batch C"]:
     """NeRF Eq. 4 (the paper names none): x, then sin and cos of pi 2^k x for k < n_freq.
 
-    C = 3 + 6 n_freq.
-
-    x should lie in [-1, 1], where the lowest frequency is not yet periodic.
+    C = 3 + 6 n_freq. x should lie in [-1, 1], where the lowest frequency is not yet periodic.
     """
     scale = math.pi * 2.0 ** torch.arange(n_freq, device=x.device, dtype=x.dtype)
     angles = (x[..., None, :] * scale[:, None]).flatten(-2)  # (..., 3 n_freq)
@@ -42,18 +39,16 @@ def positional_encoding(x: Float[Tensor, "*batch 3"], n_freq: int) -> Float[Tens
 def keep_variance(layers: list[nn.Module], slope: float) -> None:
     """He initialisation for layers before a (leaky) ReLU.
 
-    PyTorch's default shrinks the signal at each of them, by
-    about 2.4 times: after five layers all points of space look alike, and for a long time only the
-    mean colour is learnt."""
+    PyTorch's default shrinks the signal at each of them, by about 2.4 times: after five layers all
+    points of space look alike, and for a long time only the mean colour is learnt.
+    """
     for layer in layers:
         nn.init.kaiming_normal_(layer.weight, a=slope)
         nn.init.zeros_(layer.bias)
 
 
 def code_bias(layer: nn.Linear, codes: list[Float[Tensor, "B _"]]) -> Float[Tensor, "B 1 1 W"]:
-    """What codes add to a layer on [x, c]: W_c c, the same at all rays and samples of a frame. Eq.
-
-    1.
+    """Eq. 1: what codes add to a layer on [x, c], W_c c, the same at all samples of a frame.
 
     layer: W_c, on the codes laid end to end. Codes have unit length; times sqrt(d) the d entries of
     each have unit variance, as a layer expects.
@@ -67,8 +62,7 @@ class Conditions:
     """What C and F_lip of Eq. 1 become in the field: constants of a frame, computed once for it.
 
     hidden: number of a layer of the geometry -> what is added to it, (B, 1, 1, W); appearance: the
-    same for the appearance's layer; planes (B, 3, C, s, s): learnt features of space, None without
-    them.
+    same for the appearance's layer; planes (B, 3, C, s, s): learnt features of space, or None.
     """
     hidden: dict[int, Tensor]
     appearance: Tensor
@@ -78,11 +72,9 @@ class Conditions:
 class Field(nn.Module):
     """The conditional MLP of Eq. 1, split where the paper's conditions split.
 
-    Geometry, then appearance.
-
     Codes, F_lip and v are constants of a frame or of a ray. A layer on [x, c] is W_x x + W_c c, so
     W_c c is computed once for the frame or ray and added as a bias: the same numbers as
-    concatenation, without a copy for every sample.
+    concatenation, without a copy for every sample. Geometry comes first, then appearance.
     """
 
     def __init__(self, cfg: Config):
@@ -93,19 +85,20 @@ class Field(nn.Module):
         d_geometry = cfg.d_id + cfg.d_ex + (cfg.d_lip if cfg.sync else 0)
         self.planes = None
         if cfg.plane_channels:  # see `encode`
-            self.planes = nn.Parameter(0.3 * torch.randn(3, cfg.plane_channels, cfg.plane_size, cfg.plane_size))
-            self.plane_basis = nn.Parameter(0.1 * torch.randn(cfg.plane_rank, *self.planes.shape))
+            shape = 3, cfg.plane_channels, cfg.plane_size, cfg.plane_size
+            self.planes = nn.Parameter(0.3 * torch.randn(shape))
+            self.plane_basis = nn.Parameter(0.1 * torch.randn(cfg.plane_rank, *shape))
             self.plane_coefficients = nn.Linear(d_geometry, cfg.plane_rank)
-        self.skip = cfg.depth // 2  # the codes, and in a deep network x, enter a second time here, as in NeRF
-        entries = (0, self.skip)
+        self.skip = cfg.depth // 2  # where the codes, and in a deep network x, enter again
         self.hidden = nn.ModuleList(nn.Linear(width if i else d_x, width) for i in range(cfg.depth))
         self.x_again = nn.Linear(d_x, width, bias=False) if cfg.depth > 4 else None
-        self.codes_in = nn.ModuleDict({str(i): nn.Linear(d_geometry, width, bias=False) for i in entries})
+        codes_in = {str(i): nn.Linear(d_geometry, width, bias=False) for i in (0, self.skip)}
+        self.codes_in = nn.ModuleDict(codes_in)
         self.density = nn.Linear(width, 1)
         self.appearance_x = nn.Linear(width, cfg.width_appearance)
         self.appearance_codes = nn.Linear(cfg.d_al + cfg.d_ill, cfg.width_appearance, bias=False)
         self.appearance_view = nn.Linear(d_v, cfg.width_appearance, bias=False)
-        self.to_feature = nn.Linear(cfg.width_appearance, cfg.d_feature)  # applied after compositing
+        self.to_feature = nn.Linear(cfg.width_appearance, cfg.d_feature)  # after compositing
         keep_variance([*self.hidden, self.appearance_x], 0.0)
 
     def forward(self, x: Float[Tensor, "B R S 3"], v: Float[Tensor, "B R 3"], conditions: Conditions
@@ -120,9 +113,7 @@ class Field(nn.Module):
 
     def feature_of_ray(self, hidden: Float[Tensor, "B R A"], opacity: Float[Tensor, "B R"]
                        ) -> Float[Tensor, "B R C"]:
-        """The shortcut beside `forward`.
-
-        M of a ray from its composited hidden feature and its opacity.
+        """The shortcut beside `forward`: M of a ray from its composited hidden feature and opacity.
 
         Compositing is linear, sum_i w_i (W h_i + b) = W sum_i w_i h_i + b sum_i w_i, so the last
         linear layer is applied once per ray; its bias counts as often as there is head.
@@ -137,12 +128,12 @@ class Field(nn.Module):
         if self.planes is not None:
             entries = code_bias(self.plane_coefficients, geometry)[:, 0, 0]  # (B, rank)
             planes = self.planes + torch.tensordot(entries, self.plane_basis, 1)  # (B, 3, C, s, s)
-        return Conditions(hidden, code_bias(self.appearance_codes, [codes["al"], codes["ill"]]), planes)
+        appearance = code_bias(self.appearance_codes, [codes["al"], codes["ill"]])
+        return Conditions(hidden, appearance, planes)
 
-    def encode(self, x: Float[Tensor, "B R S 3"], conditions: Conditions) -> Float[Tensor, "B R S C"]:
-        """What the MLP sees of a position x in [-1, 1]^3.
-
-        NeRF's sines and cosines, in `small` also learnt features.
+    def encode(self, x: Float[Tensor, "B R S 3"], conditions: Conditions
+               ) -> Float[Tensor, "B R S C"]:
+        """What the MLP sees of x in [-1, 1]^3: sines and cosines, in `small` also learnt features.
 
         The learnt ones are three planes (xy, xz, yz) of feature vectors, read bilinearly, as in
         EG3D. Like the face of a morphable model they are a mean plus a basis times the codes. They
@@ -153,17 +144,15 @@ class Field(nn.Module):
         if self.planes is None:
             return encoded
         flat = x.flatten(1, 2)[:, None, :, None]  # (B, 1, N, 1, 3)
-        at = torch.cat([flat[..., [0, 1]], flat[..., [0, 2]], flat[..., [1, 2]]], 1).flatten(0, 1)  # (3 B, N, 1, 2)
-        learnt = F.grid_sample(conditions.planes.flatten(0, 1), at, align_corners=False)[..., 0]  # (3 B, C, N)
-        learnt = learnt.unflatten(0, (-1, 3)).flatten(1, 2).transpose(1, 2)  # (B, N, 3 C)
+        at = torch.cat([flat[..., axes] for axes in ([0, 1], [0, 2], [1, 2])], 1)  # (B, 3, N, 1, 2)
+        planes = conditions.planes.flatten(0, 1)  # (3 B, C, s, s)
+        learnt = F.grid_sample(planes, at.flatten(0, 1), align_corners=False)  # (3 B, C, N, 1)
+        learnt = learnt[..., 0].unflatten(0, (-1, 3)).flatten(1, 2).transpose(1, 2)  # (B, N, 3 C)
         return torch.cat([encoded, learnt.unflatten(1, x.shape[1:3])], -1)
 
     def geometry(self, points: Float[Tensor, "B R S 3"], conditions: Conditions
                  ) -> tuple[Float[Tensor, "B R S"], Float[Tensor, "B R S W"]]:
-        """sigma (1/dm) and the hidden layer it is read from.
-
-        Depends on x, C_id, C_ex and F_lip only.
-        """
+        """sigma (1/dm) and the hidden layer before it, which see x, C_id, C_ex and F_lip only."""
         low, high = points.new_tensor(self.box[:3]), points.new_tensor(self.box[3:])
         h = x = self.encode((2 * points - low - high) / (high - low), conditions)
         for i, layer in enumerate(self.hidden):
@@ -181,18 +170,13 @@ class Field(nn.Module):
 
     def appearance(self, h: Float[Tensor, "B R S W"], directions: Float[Tensor, "B R 3"],
                    conditions: Conditions) -> Float[Tensor, "B R S A"]:
-        """The hidden appearance feature of each sample.
-
-        Sees v, C_al and C_ill besides the geometry's h.
-        """
-        view = self.appearance_view(positional_encoding(directions, self.n_freq_view))[..., None, :]  # (B, R, 1, A)
-        return F.relu(self.appearance_x(h) + view + conditions.appearance)
+        """The hidden appearance feature of each sample, from h of `geometry`, v, C_al and C_ill."""
+        view = self.appearance_view(positional_encoding(directions, self.n_freq_view))  # (B, R, A)
+        return F.relu(self.appearance_x(h) + view[..., None, :] + conditions.appearance)
 
 
 class NeuralRenderer(nn.Module):
-    """Sec. 3.2.
-
-    Feature map M -> image, through Conv2d and leaky ReLU, `upsample` times the resolution.
+    """Sec. 3.2: feature map M -> image, by Conv2d and leaky ReLU, at `upsample` times its size.
 
     A feature vector knows its whole block of upsample x upsample pixels: 1 x 1 convolutions write
     PIXEL_CHANNELS values for each of them, pixel_shuffle lays the blocks out, and two 3 x 3
@@ -214,13 +198,14 @@ class NeuralRenderer(nn.Module):
 
     def forward(self, M: Float[Tensor, "B C h w"], opacity: Float[Tensor, "B 1 h w"]
                 ) -> tuple[Float[Tensor, "B 3 H W"], Float[Tensor, "B 1 H W"]]:
-        """Returns RGB (not yet over a background, may leave [0, 1]) and opacity, both at full resolution."""
+        """RGB (before the background, may leave [0, 1]) and opacity, both at full resolution."""
         x = F.leaky_relu(self.first(M), 0.2)
-        x = F.leaky_relu(F.pixel_shuffle(self.to_pixels(x), self.upsample), 0.2)  # (B, PIXEL_CHANNELS, H, W)
+        x = F.leaky_relu(F.pixel_shuffle(self.to_pixels(x), self.upsample), 0.2)  # (B, 16, H, W)
         x = x + F.leaky_relu(self.smooth(x), 0.2)
         rgba = self.to_rgba(x)
         # Bilinear, pixel centres at +0.5: the convention of render.pixel_rays.
-        opacity = F.interpolate(opacity, scale_factor=self.upsample, mode="bilinear", align_corners=False)
+        opacity = F.interpolate(opacity, scale_factor=self.upsample, mode="bilinear",
+                                align_corners=False)
         logit = torch.logit(opacity.clamp(1e-4, 1 - 1e-4))
         return 0.5 + rgba[:, :3], torch.sigmoid(logit + rgba[:, 3:])
 
@@ -234,25 +219,24 @@ class DHNeRF(nn.Module):
         self.field = Field(cfg)
         self.neural_renderer = NeuralRenderer(cfg.d_feature, cfg.upsample, cfg.channels_2d)
 
-    def forward(self, codes: dict[str, Tensor], f_lip: Float[Tensor, "B d"] | None, K: Float[Tensor, "B 3 3"],
-                cam_to_head: Float[Tensor, "B 4 4"], background: Float[Tensor, "B 3 H W"],
-                generator: torch.Generator | None = None, corner: Int[Tensor, "B 2"] | None = None
-                ) -> dict[str, Tensor]:
-        """Render B frames, or of each only the patch of cfg.patch x cfg.patch feature pixels that begins at `corner`.
+    def forward(self, codes: dict[str, Tensor], f_lip: Float[Tensor, "B d"] | None,
+                K: Float[Tensor, "B 3 3"], cam_to_head: Float[Tensor, "B 4 4"],
+                background: Float[Tensor, "B 3 H W"], generator: torch.Generator | None = None,
+                corner: Int[Tensor, "B 2"] | None = None) -> dict[str, Tensor]:
+        """Render B frames, or of each the patch of cfg.patch^2 feature pixels from `corner` on.
 
-        codes: {"id", "ex", "al", "ill"} -> (B, d), unit length. f_lip (B, d_lip), or None where the
-        sync module is off. corner: row and column in the feature map; the background is then that
-        of the patch. Returns "image" (B, 3, H, W) over the background, "opacity" (B, 1, H, W), "M"
-        (B, d_feature, h, w), and "opacity_field" (B, 1, h, w), the field's own before the 2D
-        renderer refines it.
+        codes: {"id", "ex", "al", "ill"} -> (B, d), unit length. f_lip: None where the sync module
+        is off. corner: row and column in the feature map; the background is then that of the patch.
+        Returns "image" (B, 3, H, W) over the background, "opacity" (B, 1, H, W), "M" (B, d_feature,
+        h, w), and "opacity_field" (B, 1, h, w), the field's own before the 2D renderer refines it.
         """
         cfg = self.cfg
         grid = cfg.size // cfg.upsample
         origins, directions = pixel_rays(K, cam_to_head, cfg.size, cfg.upsample)
         if corner is not None:
-            as_image = lambda rays: rays.transpose(1, 2).unflatten(2, (grid, grid))  # (B, 3, h, w)
-            origins, directions = (patches(as_image(rays), corner, cfg.patch).flatten(2).transpose(1, 2)
-                                   for rays in (origins, directions))
+            rays = torch.cat([origins, directions], -1).transpose(1, 2)  # (B, 6, R)
+            rays = patches(rays.unflatten(2, (grid, grid)), corner, cfg.patch)
+            origins, directions = rays.flatten(2).transpose(1, 2).chunk(2, -1)
             grid = cfg.patch
         conditions = self.field.condition(codes, f_lip)
         hidden, opacity = render_rays(self.field, conditions, origins, directions, cfg.box,
@@ -268,35 +252,30 @@ class DHNeRF(nn.Module):
 class LatentCodes(nn.Module):
     """The learnable codes C of Sec. 3.1. They start at the reference codes (the paper's barred C).
 
-    C_ex is free in every frame. What is known to be one thing is one parameter: C_id a person, C_al
-    an albedo, C_ill a light (HeadNeRF shares its codes so too). Gradients are sparse, so a step
-    moves only the codes it used.
+    C_ex is free in every frame. What is known to be one thing is one parameter: one C_id per
+    person, C_al per albedo, C_ill per light (HeadNeRF shares its codes so too). Gradients are
+    sparse, so a step moves only the codes that it used.
     """
 
     def __init__(self, references: dict[str, Tensor], random: bool = False):
-        """random: the codes start at random unit vectors, not at the references (choices.py)."""
+        """random: the codes start at random unit vectors, not at the references (ablation.py)."""
         super().__init__()
-        self.tables = nn.ModuleDict({
-            name: nn.Embedding.from_pretrained(references[name].clone(), freeze=False, sparse=True) for name in CODES})
+        self.tables = nn.ModuleDict()
         for name in CODES:
+            start = references[name].clone()
+            self.tables[name] = nn.Embedding.from_pretrained(start, freeze=False, sparse=True)
             self.register_buffer(f"ref_{name}", references[name].clone())
         if random:
             for table in self.tables.values():
                 table.weight.data = F.normalize(torch.randn_like(table.weight), dim=-1)
 
     def forward(self, index: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Rows (B,) of each table -> codes C and references barred C, each {"id": (B, d_id), "ex".
-
-        ..., ...}.
-        """
+        """Entries (B,) of each table -> codes C and references, each {"id": (B, d_id), ...}."""
         return ({name: self.tables[name](index[name]) for name in CODES},
                 {name: getattr(self, f"ref_{name}")[index[name]] for name in CODES})
 
     def of_frames(self, frame: dict[str, Int[Tensor, "_"]]) -> "LatentCodes":
-        """Where every frame has all four codes of its own.
-
-        C_id, C_al and C_ill of the frames `frame`, one a label.
-        """
+        """Of codes per frame, C_ex as it is, and one C_id, C_al and C_ill per label: of `frame`."""
         pick = lambda name, codes: codes[frame[name]] if name in frame else codes
         out = LatentCodes({name: pick(name, getattr(self, f"ref_{name}")) for name in CODES})
         for name, table in self.tables.items():
@@ -305,33 +284,31 @@ class LatentCodes(nn.Module):
 
 
 class LatentExtractor(nn.Module):
-    """Sec. 3.3.
-
-    The encoders whose outputs are the reference codes (barred C), one small CNN with four heads.
+    """Sec. 3.3: the encoders of the reference codes (barred C), one small CNN with four heads.
 
     HeadNeRF, which the paper points to, has no image encoder. Input: the head, aligned by its
-    stable landmarks, with the mouth region blanked (data.py), so that no code can carry what the
-    lips do. Outputs have unit length, because Eq. 8 compares directions only.
+    stable landmarks, with the mouth region blanked (data/crops.py), so that no code can carry what
+    the lips do. Outputs have unit length, because Eq. 8 compares directions only.
     """
 
     def __init__(self, cfg: Config):
         super().__init__()
         layers, channels = [], 3
         for width in (16, 32, 48, 64):
-            layers += [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.BatchNorm2d(width), nn.LeakyReLU(0.2)]
+            layers += [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.BatchNorm2d(width),
+                       nn.LeakyReLU(0.2)]
             channels = width
-        layers += [nn.Flatten(), nn.Linear(channels * (cfg.crop // 16) ** 2, 192), nn.LeakyReLU(0.2)]
-        self.trunk = nn.Sequential(*layers)
+        size = channels * (cfg.crop // 16) ** 2
+        self.trunk = nn.Sequential(*layers, nn.Flatten(), nn.Linear(size, 192), nn.LeakyReLU(0.2))
         # Centred before they are brought to unit length: faces are so alike that all codes would
         # start almost parallel, where Eq. 8 has hardly a gradient. Without it the code of the
         # expression never learnt to see a blink.
-        self.heads = nn.ModuleDict({name: nn.Sequential(
-            nn.Linear(192, cfg.code_size(name)), nn.BatchNorm1d(cfg.code_size(name), affine=False)) for name in CODES})
+        self.heads = nn.ModuleDict()
+        for name in CODES:
+            d = cfg.code_size(name)
+            self.heads[name] = nn.Sequential(nn.Linear(192, d), nn.BatchNorm1d(d, affine=False))
 
     def forward(self, crops: Float[Tensor, "B 3 s s"]) -> dict[str, Tensor]:
-        """Aligned head crops in [0, 1] -> {"id": (B, d_id), "ex": ..., "al": ..., "ill".
-
-        ...}, unit length.
-        """
+        """Aligned head crops in [0, 1] -> codes {"id": (B, d_id), "ex": ..., ...}, unit length."""
         h = self.trunk(crops - 0.5)
         return {name: F.normalize(head(h), dim=-1) for name, head in self.heads.items()}

@@ -1,12 +1,12 @@
 """evaluate.py - Sec. 4.3, 4.6: measure a run, or train and measure many.
 
-    python evaluate.py runs/heads                  evaluation.md and evaluation.csv: held-out frames (Table 1)
-    python evaluate.py runs/heads --disentangle    disentangle.md, .csv, swaps.png: are the codes separate?
-    python evaluate.py --table2                    trains and scores the rows of Table 2
-    python evaluate.py --choices                   the same for single choices of training
+    python evaluate.py runs/heads                 evaluation.md, .csv: held-out frames (Table 1)
+    python evaluate.py runs/heads --disentangle   disentangle.md, .csv, swaps.png: separate codes?
+    python evaluate.py --table2                   trains and scores the rows of Table 2
+    python evaluate.py --choices                  the same for single choices of training
 
-In: run folders of train.py. Out: tables. What they hold: evaluation/heldout.py, disentangle.py,
-ablation.py.
+In: run folders of train.py. Out: tables. What they hold: evaluation/heldout.py, disentangle.py and
+ablation.py. Next: exercises.py.
 """
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 import train
-from config import PRESETS
+from config import PRESETS, Config
 from evaluation import measures, syncnet
 from evaluation.ablation import STUDIES, run_study
 from evaluation.disentangle import disentangle
@@ -29,52 +29,67 @@ from inference.run import load_run, pick_device
 from tools.errors import InputError, run_cli
 
 
-def evaluate(folder: Path, device: torch.device, fid: str = "random", weights: Path | None = None) -> str:
+def evaluate(folder: Path, device: torch.device, fid: str = "random",
+             weights: Path | None = None) -> str:
     """Score the run in `folder` and write evaluation.md and evaluation.csv there.
 
-    Returns the Markdown.
-
-    fid: "random", or Inception's file (measures.load_features); weights: SyncNet's file. Raises
-    InputError for files that cannot be used, before anything is computed.
+    fid: "random", or Inception's file (measures.load_features); weights: SyncNet's file. Returns
+    the Markdown. Raises InputError for files that cannot be used, before anything is computed.
     """
     run = load_run(folder, device)
     features = measures.load_features(fid, device)
     net = None if weights is None else syncnet.load_syncnet(weights)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".evaluate-") as work:
         train, heldout = prepare_again(run, Path(work))
-        judges = make_judges(run.cfg, train, heldout, Path(work), device, features, net, folder / "sync_expert.pt")
+        judges = make_judges(run.cfg, train, heldout, Path(work), device, features, net,
+                             folder / "sync_expert.pt")
         rows = table(run, train, heldout, judges)
-    note = (f"{rows[0]['frames']} held-out frames of {run.cfg.size} x {run.cfg.size} pixels, preset {run.cfg.preset}, "
-            f"{run.cfg.iters} iterations, seed {run.cfg.seed}. PSNR head is inside the mask, PSNR and SSIM are of the "
-            "whole image; the PSNR of equal images is inf. LMD and mouth r (correlation of mouth opening at lag 0, "
-            "mean over takes) use a landmark regressor trained on the training frames; its own error is the first row. "
-            f"It draws a mouth even where there is none: look at preview.png too. {judges.note()} The confidence is "
-            "the median less the least of the mean distances at all offsets; offset and lag are in frames, positive "
-            "where the picture is late, and say nothing where the confidence is near that of another sentence's sound.")
     shown = [name for name in rows[0] if name != "row"]
-    text = f"{markdown(shown, ([row[name] for name in shown] for row in rows))}\n\n{note}\n"
+    cells = ([row[name] for name in shown] for row in rows)
+    text = f"{markdown(shown, cells)}\n\n{note_on(run.cfg, rows, judges.note())}\n"
     write_table(folder, "evaluation", rows, text)
     return text
+
+
+def note_on(cfg: Config, rows: list[dict], judged: str) -> str:
+    """What stands below the table: how its scores were measured."""
+    return (
+        f"{rows[0]['frames']} held-out frames of {cfg.size} x {cfg.size} pixels, preset "
+        f"{cfg.preset}, {cfg.iters} iterations, seed {cfg.seed}. PSNR head is inside the mask, "
+        "PSNR and SSIM are of the whole image; the PSNR of equal images is inf. LMD and mouth r "
+        "(correlation of mouth opening at lag 0, mean over takes) use a landmark regressor trained "
+        "on the training frames; its own error is the first row. It draws a mouth even where there "
+        f"is none: look at preview.png too. {judged} The confidence is the median less the least "
+        "of the mean distances at all offsets; offset and lag are in frames, positive where the "
+        "picture is late, and say nothing where the confidence is near that of another sentence's "
+        "sound.")
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line: a run to score, or --table2 or --choices and what belongs to them."""
     parser = argparse.ArgumentParser(
-        description="Score a run on held-out frames (Sec. 4.3), or make a table of many runs (Sec. 4.6).")
+        description="Score a run on held-out frames (Sec. 4.3), or make a table of many runs "
+                    "(Sec. 4.6).")
     parser.add_argument("run", type=Path, nargs="?", help="run folder written by train.py")
     parser.add_argument("--fid-features", default="random", metavar="FILE",
-                        help="Inception's TorchScript file for FID (default: random, see the note of the table)")
+                        help="Inception's TorchScript file for FID (default: random, see the note "
+                             "of the table)")
     parser.add_argument("--syncnet", type=Path, metavar="FILE",
-                        help="SyncNet's published weights (default: an expert trained on the spot stands in)")
-    parser.add_argument("--disentangle", action="store_true", help="of a run on stand-in heads: recombination, leakage, "
-                        "audio swap, and a picture in which codes are exchanged")
+                        help="SyncNet's published weights (default: an expert trained on the spot "
+                             "stands in)")
+    parser.add_argument("--disentangle", action="store_true",
+                        help="of a run on stand-in heads: recombination, leakage, audio swap, and "
+                             "a picture in which codes are exchanged")
     study = parser.add_argument_group("tables of many runs, trained and scored on stand-in heads")
     which = study.add_mutually_exclusive_group()
-    which.add_argument("--table2", dest="study", action="store_const", const="table2", help="the rows of Table 2")
+    which.add_argument("--table2", dest="study", action="store_const", const="table2",
+                       help="the rows of Table 2")
     which.add_argument("--choices", dest="study", action="store_const", const="choices",
                        help="other choices of training, one at a time")
-    study.add_argument("--out", type=Path, help="where the runs go (default: runs/table2 or runs/choices)")
-    study.add_argument("--seeds", help="comma separated (default: 0,1,2 for Table 2, 0 for the choices)")
+    study.add_argument("--out", type=Path,
+                       help="where the runs go (default: runs/table2 or runs/choices)")
+    study.add_argument("--seeds",
+                       help="comma separated (default: 0,1,2 for Table 2, 0 for the choices)")
     study.add_argument("--iters", type=int, help="iterations of the field stage")
     study.add_argument("--preset", choices=PRESETS, default="small", help="default: small")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")

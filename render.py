@@ -1,12 +1,10 @@
 """render.py - Sec. 3.2, Eq. 1: rays, samples along them, and volume rendering of features.
 
 In: camera K (B, 3, 3), cam_to_head (B, 4, 4); the field of dhnerf.py, which gives sigma and a
-hidden feature a sample. Out: composited features (B, R, C), accumulated opacity (B, R) for R rays
-an image.
+hidden feature per sample. Out: composited features (B, R, C) and opacity (B, R), R rays per image.
 
 The paper gives no quadrature and no sampling: both are NeRF's (its Eq. 3 and Sec. 5.2). The head is
-fixed and the camera moves, so P_cam enters here, through the rays. Lengths are in decimetres. Next:
-losses.py.
+fixed and the camera moves: P_cam enters here, in the rays. Lengths are in dm. Next: losses.py.
 """
 from __future__ import annotations
 
@@ -32,8 +30,9 @@ def pixel_rays(K: Float[Tensor, "B 3 3"], cam_to_head: Float[Tensor, "B 4 4"], s
     return origins, directions / directions.norm(dim=-1, keepdim=True)
 
 
-def patches(images: Shaped[Tensor, "B C H W"], corner: Int[Tensor, "B 2"], side: int) -> Shaped[Tensor, "B C n n"]:
-    """The square of side x side pixels of each image that begins at row corner[b, 0] and column corner[b, 1]."""
+def patches(images: Shaped[Tensor, "B C H W"], corner: Int[Tensor, "B 2"], side: int
+            ) -> Shaped[Tensor, "B C n n"]:
+    """The square of side x side pixels of each image that begins at its corner (row, column)."""
     return torch.stack([image[:, row:row + side, column:column + side]
                         for image, (row, column) in zip(images, corner.tolist())])
 
@@ -55,24 +54,19 @@ def box_bounds(origins: Float[Tensor, "*rays 3"], directions: Float[Tensor, "*ra
 
 def stratified_samples(near: Float[Tensor, "B R"], far: Float[Tensor, "B R"], n: int,
                        jitter: Float[Tensor, "B R S"] | None = None) -> Float[Tensor, "B R S"]:
-    """NeRF Eq. 2: a sample in each of n equal bins of [near, far].
-
-    Uniform by `jitter` in [0, 1), or at the centre.
-    """
+    """NeRF Eq. 2: a sample in each of n equal bins of [near, far], at `jitter` in [0, 1) or 1/2."""
     offset = 0.5 if jitter is None else jitter
-    fraction = (torch.arange(n, device=near.device, dtype=near.dtype) + offset) / n  # (S,) or (B, R, S)
+    fraction = (torch.arange(n, device=near.device, dtype=near.dtype) + offset) / n  # (..., S)
     return near[..., None] + (far - near)[..., None] * fraction
 
 
 def hierarchical_samples(edges: Float[Tensor, "B R E"], weights: Float[Tensor, "B R S"], n: int,
                          jitter: Float[Tensor, "B R F"] | None = None) -> Float[Tensor, "B R F"]:
-    """NeRF Sec. 5.2.
+    """NeRF Sec. 5.2: n samples from the piecewise constant density `weights` over the bins `edges`.
 
-    N samples from the piecewise constant density of `weights` over the S bins of `edges` (S + 1).
-
-    edges increase along the ray. Inverse transform sampling with stratified u: `jitter` (B, R, n)
-    in [0, 1) places each u in its stratum, without it u lies in the middle. Returns distances (B,
-    R, n), sorted; no gradient flows through.
+    edges: S + 1 borders of the bins, increasing along the ray. Inverse transform sampling with
+    stratified u: `jitter` in [0, 1) places each u in its stratum, without it u lies in the middle.
+    Returns sorted distances; no gradient flows through.
     """
     pdf = weights.detach() + 1e-4  # a ray without any weight is sampled evenly
     cdf = torch.cumsum(pdf / pdf.sum(-1, keepdim=True), -1)
@@ -87,11 +81,11 @@ def hierarchical_samples(edges: Float[Tensor, "B R E"], weights: Float[Tensor, "
     return edge_low + fraction.clamp(0, 1) * (edge_high - edge_low)
 
 
-def compositing_weights(sigma: Float[Tensor, "B R S"], delta: Float[Tensor, "B R S"]) -> Float[Tensor, "B R S"]:
+def compositing_weights(sigma: Float[Tensor, "B R S"], delta: Float[Tensor, "B R S"]
+                        ) -> Float[Tensor, "B R S"]:
     """NeRF Eq. 3: w_i = T_i (1 - exp(-sigma_i delta_i)), T_i = exp(-sum_{j<i} sigma_j delta_j).
 
-    The weights of a ray add up to its opacity 1 - exp(-optical depth), at most 1; the rest is
-    background.
+    A ray's weights add up to its opacity 1 - exp(-optical depth); the rest of 1 is background.
     """
     depth = sigma * delta  # optical depth of each interval
     before = torch.cumsum(depth, -1) - depth  # exclusive sum: what lies in front of interval i
@@ -100,12 +94,9 @@ def compositing_weights(sigma: Float[Tensor, "B R S"], delta: Float[Tensor, "B R
 
 def intervals(t: Float[Tensor, "B R S"], near: Float[Tensor, "B R"],
               far: Float[Tensor, "B R"]) -> Float[Tensor, "B R S"]:
-    """Length of the interval that each sorted sample stands for.
+    """Length of each sorted sample's interval: halfway to its neighbours, and out to near and far.
 
-    Halfway to its neighbours, and out to near and far.
-
-    They add up to far - near exactly. NeRF's own last interval of 1e10 would make the background a
-    solid surface.
+    They add up to far - near. NeRF's own last one of 1e10 would make the background a surface.
     """
     edges = sample_edges(t, near, far)
     return edges[..., 1:] - edges[..., :-1]
@@ -117,12 +108,11 @@ def sample_edges(t: Float[Tensor, "B R S"], near: Float[Tensor, "B R"],
     return torch.cat([near[..., None], 0.5 * (t[..., 1:] + t[..., :-1]), far[..., None]], -1)
 
 
-def render_rays(field, conditions, origins: Float[Tensor, "B R 3"], directions: Float[Tensor, "B R 3"],
-                box: tuple[float, ...], n_coarse: int, n_fine: int, generator: torch.Generator | None = None
+def render_rays(field, conditions, origins: Float[Tensor, "B R 3"],
+                directions: Float[Tensor, "B R 3"], box: tuple[float, ...], n_coarse: int,
+                n_fine: int, generator: torch.Generator | None = None
                 ) -> tuple[Float[Tensor, "B R C"], Float[Tensor, "B R"]]:
-    """Eq. 1 for every ray.
-
-    Coarse samples, fine samples where the coarse ones found density, then compositing.
+    """Eq. 1 for every ray: coarse samples, fine ones where those found density, then compositing.
 
     One field answers both passes, and each sample is asked once: the coarse answers are kept and
     merged with the fine ones. Compositing is a weighted sum, so only distances and densities have
@@ -135,11 +125,14 @@ def render_rays(field, conditions, origins: Float[Tensor, "B R 3"], directions: 
     if n_fine:
         with torch.no_grad():
             weights = compositing_weights(sigma, intervals(t, near, far))
-        t_fine = hierarchical_samples(sample_edges(t, near, far), weights, n_fine, _uniform(generator, near, n_fine))
+        edges, jitter = sample_edges(t, near, far), _uniform(generator, near, n_fine)
+        t_fine = hierarchical_samples(edges, weights, n_fine, jitter)  # (B, R, Sf)
         sigma_fine, h_fine = field.geometry(_points(origins, directions, t_fine), conditions)
-        t, sigma, h = torch.cat([t, t_fine], -1), torch.cat([sigma, sigma_fine], -1), torch.cat([h, h_fine], -2)
+        t, sigma = torch.cat([t, t_fine], -1), torch.cat([sigma, sigma_fine], -1)
+        h = torch.cat([h, h_fine], -2)
     order = t.argsort(-1)  # (B, R, S)
-    w_sorted = compositing_weights(sigma.gather(-1, order), intervals(t.gather(-1, order), near, far))
+    delta = intervals(t.gather(-1, order), near, far)
+    w_sorted = compositing_weights(sigma.gather(-1, order), delta)
     w = torch.empty_like(w_sorted).scatter(-1, order, w_sorted)  # back to the order of h
     features = field.appearance(h, directions, conditions)  # (B, R, S, C)
     return (w[..., None, :] @ features).squeeze(-2), w.sum(-1)
@@ -150,6 +143,4 @@ def _points(origins: Tensor, directions: Tensor, t: Tensor) -> Tensor:
 
 
 def _uniform(generator: torch.Generator | None, like: Tensor, n: int) -> Tensor | None:
-    if generator is None:
-        return None
-    return torch.rand(*like.shape, n, generator=generator).to(like)
+    return None if generator is None else torch.rand(*like.shape, n, generator=generator).to(like)

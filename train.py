@@ -1,6 +1,4 @@
-"""train.py - from a clip, a VOCASET folder or nothing to a trained head NeRF: Sec.
-
-3 of the paper, in its order.
+"""train.py - Sec. 3 in its order: from a clip, a VOCASET folder or nothing to a trained head NeRF.
 
     python train.py                      stand-in heads, no download
     python train.py --data clip.mp4      one's own clip, with clip.landmarks.npy beside it
@@ -43,9 +41,7 @@ from tools.errors import InputError, replacing, run_cli
 from tools.log import Log
 from tools.seeds import generators
 
-# --------------------------------------------------------------------------------------------------
-# The latent code extractor (Sec. 3.3), by contrast
-
+# ---- The latent code extractor (Sec. 3.3), by contrast -------------------------------------------
 
 def train_extractor(cfg: Config, corpus: Corpus, device: torch.device, log: Log) -> LatentExtractor:
     """Eq. 8 with codes in place of lip features, once for each factor that varies in the data."""
@@ -69,12 +65,12 @@ def train_extractor(cfg: Config, corpus: Corpus, device: torch.device, log: Log)
 
 
 def extractor_loss(cfg: Config, extractor: LatentExtractor, corpus: Corpus, factors: list[str],
-                   chances: np.ndarray, rng: np.random.Generator, device: torch.device) -> dict[str, Tensor]:
+                   chances: np.ndarray, rng: np.random.Generator, device: torch.device
+                   ) -> dict[str, Tensor]:
     """Eq. 8 for each factor, on frames drawn by `chances` (n,).
 
     The extractor reads `extractor_frames` frames once; they are anchors, positives and negatives of
-    one another. With frames of its own for every anchor a step would cost ten times as much for the
-    same terms.
+    one another. Frames of its own for every anchor would cost ten times as much per step.
     """
     count = min(cfg.extractor_frames, len(corpus))
     index = np.sort(rng.choice(len(corpus), count, replace=False, p=chances))
@@ -84,23 +80,20 @@ def extractor_loss(cfg: Config, extractor: LatentExtractor, corpus: Corpus, fact
     for name in factors:
         if name != "ex" and len(np.unique(corpus.label[name][index])) == 1:
             continue  # a rare value that this draw lacks: no negatives
-        pairs = [contrast(corpus, name, anchor, cfg.n_negatives, rng, index) for anchor in anchors]
-        frames = anchors, np.array([positive for positive, _ in pairs]), np.stack([other for _, other in pairs])
-        anchor, positive, negatives = (
-            codes[name][torch.from_numpy(np.searchsorted(index, some)).to(device)] for some in frames)
-        terms[name] = losses.info_nce(anchor, positive, negatives, cfg.tau)
+        drawn = [contrast(corpus, name, anchor, cfg.n_negatives, rng, index) for anchor in anchors]
+        positives, negatives = (np.stack(frames) for frames in zip(*drawn))  # (A,), (A, N)
+        places = [np.searchsorted(index, frames) for frames in (anchors, positives, negatives)]
+        triple = (codes[name][torch.from_numpy(place).to(device)] for place in places)
+        terms[name] = losses.info_nce(*triple, cfg.tau)
     return terms
 
 
 @torch.no_grad()
 def reference_codes(extractor: LatentExtractor, corpus: Corpus, device: torch.device,
                     per_frame: bool = False) -> dict[str, Tensor]:
-    """The barred C of Eq. 6: C_ex per frame (n, d).
+    """The barred C of Eq. 6: C_ex per frame (n, d), C_id, C_al and C_ill per label.
 
-    C_id per person, C_al per albedo, C_ill per light.
-
-    The latter are the mean direction of what the extractor reads in their frames. per_frame: all
-    per frame.
+    Those are the mean direction that the extractor reads in their frames. per_frame: all per frame.
     """
     parts = np.array_split(np.arange(len(corpus)), len(corpus) // 256 + 1)
     blocks = [extractor(corpus.head_crops(index).to(device)) for index in parts]
@@ -114,15 +107,10 @@ def reference_codes(extractor: LatentExtractor, corpus: Corpus, device: torch.de
     return codes
 
 
-# --------------------------------------------------------------------------------------------------
-# The lip sync module (Sec. 3.4)
-
+# ---- The lip sync module (Sec. 3.4) --------------------------------------------------------------
 
 def train_sync(cfg: Config, corpus: Corpus, device: torch.device, log: Log) -> AudioEncoder:
-    """Eq. 8.
-
-    Anchor F_lip of the mouth, positive F_al of the same moment, N negatives F_al of other times.
-    """
+    """Eq. 8: E_audio is trained beside E_lip, which is used for nothing else, and then frozen."""
     generators(cfg.seed, "sync", -1)
     e_audio = AudioEncoder(corpus.f_a.shape[-1], cfg.audio_window, cfg.d_lip).to(device)
     e_lip = LipEncoder(cfg.crop, cfg.d_lip).to(device)
@@ -133,8 +121,8 @@ def train_sync(cfg: Config, corpus: Corpus, device: torch.device, log: Log) -> A
     for it in bar:
         rng, _ = generators(cfg.seed, "sync", it)
         anchors = rng.integers(len(corpus), size=cfg.sync_anchors)
-        negatives = draw_negatives(corpus.take, corpus.time, anchors, cfg.n_negatives, rng, cfg.apart,
-                                   corpus.label["id"])
+        negatives = draw_negatives(corpus.take, corpus.time, anchors, cfg.n_negatives, rng,
+                                   cfg.apart, corpus.label["id"])
         mouths = corpus.mouth_crops(anchors).to(device)
         loss = lips_loss(e_lip, e_audio, mouths, corpus.f_a, anchors, negatives, cfg.tau)
         optimiser.zero_grad()
@@ -146,9 +134,7 @@ def train_sync(cfg: Config, corpus: Corpus, device: torch.device, log: Log) -> A
     return e_audio.eval().requires_grad_(False)
 
 
-# --------------------------------------------------------------------------------------------------
-# The field (Sec. 3.3)
-
+# ---- The field (Sec. 3.3) ------------------------------------------------------------------------
 
 @dataclass(frozen=True)
 class Batch:
@@ -156,8 +142,7 @@ class Batch:
 
     index (B,): frames of the corpus; ex_index (B,): the frames whose C_ex they get; consecutive:
     whether each j follows its j - 1, else the two are unrelated and L_v is left out; corner (B, 2):
-    row and column, in feature pixels, of the patch that is rendered of each; None: the whole
-    frames.
+    row and column, in feature pixels, of the patch that is rendered of each; None: whole frames.
     """
     index: np.ndarray
     ex_index: np.ndarray
@@ -176,7 +161,8 @@ class FieldTrainer:
         self.codes = LatentCodes(references, cfg.random_codes).to(device)
         self.lookalikes = lookalikes(corpus, cfg.apart, cfg.seed)
         self.chances = draws(corpus, cfg.rare)
-        self.pair_chances = self.chances[corpus.pair_starts] / self.chances[corpus.pair_starts].sum()
+        starts = self.chances[corpus.pair_starts]
+        self.pair_chances = starts / starts.sum()
         self.f_lip = None if e_audio is None else self.lips_of_frames(e_audio)
         field = self.model.field
         planes = [field.planes, field.plane_basis] if field.planes is not None else []
@@ -226,24 +212,21 @@ class FieldTrainer:
 
     def render(self, batch: Batch, codes: dict[str, Tensor], truth: dict[str, Tensor],
                generator: torch.Generator) -> dict[str, Tensor]:
-        """DHNeRF.forward for the batch, with noise on F_lip and C_ex where the configuration asks for it."""
+        """DHNeRF.forward for the batch, with noise and dropout where the configuration has them."""
         f_lip = None
         if self.f_lip is not None:
             at = torch.from_numpy(batch.index).to(self.device)
             f_lip = self.with_dropout(self.noisy(self.f_lip[at], generator), generator)
         codes = codes | {"ex": self.noisy(codes["ex"], generator)}
-        return self.model(codes, f_lip, truth["K"], truth["cam_to_head"], truth["background"], generator,
-                          batch.corner)
+        return self.model(codes, f_lip, truth["K"], truth["cam_to_head"], truth["background"],
+                          generator, batch.corner)
 
     def noisy(self, code: Tensor, generator: torch.Generator) -> Tensor:
-        """A code (B, d) with noise of length `code_noise`.
-
-        The field then answers to its neighbourhood alike.
-        """
+        """A code (B, d) with noise of length `code_noise`: its neighbours then look alike."""
         if not self.cfg.code_noise:
             return code
-        noise = torch.randn(code.shape, generator=generator) * (self.cfg.code_noise / code.shape[1] ** 0.5)
-        return code + noise.to(code)
+        scale = self.cfg.code_noise / code.shape[1] ** 0.5
+        return code + (torch.randn(code.shape, generator=generator) * scale).to(code)
 
     def with_dropout(self, f_lip: Tensor, generator: torch.Generator) -> Tensor:
         """F_lip (B, d_lip), zero in a share `lip_dropout` of the frames."""
@@ -257,15 +240,16 @@ class FieldTrainer:
         cfg, truth = self.cfg, self.ground_truth(batch)
         entries = self.corpus.entries(batch.index, cfg.code_per_frame)
         entries["ex"] = torch.from_numpy(batch.ex_index)
-        codes, references = self.codes({name: entry.to(self.device) for name, entry in entries.items()})
+        entries = {name: entry.to(self.device) for name, entry in entries.items()}
+        codes, references = self.codes(entries)
         out = self.render(batch, codes, truth, generator)
         image, image_gt, mask, zero = out["image"], truth["image"], truth["mask"], torch.zeros(())
         l_pho = losses.photometric_loss(image, image_gt, mask + cfg.outside * (1 - mask))
         l_per = losses.perceptual_loss(self.vgg(image), self.vgg(image_gt)) if self.vgg else zero
         l_rec = losses.reconstruction_loss(l_per, l_pho, cfg.lambda_per)
         l_dis = losses.disentangling_loss(codes, references)
-        (previous, now), (previous_gt, now_gt) = image.chunk(2), image_gt.chunk(2)
-        l_v = losses.velocity_loss(now, previous, now_gt, previous_gt) if batch.consecutive else zero
+        (before, now), (before_gt, now_gt) = image.chunk(2), image_gt.chunk(2)
+        l_v = losses.velocity_loss(now, before, now_gt, before_gt) if batch.consecutive else zero
         l_opacity = losses.opacity_loss(out["opacity"], mask, truth["known"])
         total = losses.total_loss(l_rec, l_dis, l_v, cfg.lambda_rec, cfg.lambda_dis, cfg.lambda_v)
         mse = (mask * (image - image_gt).square()).sum() / (3 * mask.sum()).clamp_min(1e-6)
@@ -293,9 +277,7 @@ class FieldTrainer:
 
 
 def learning_rate(cfg: Config, iteration: int) -> float:
-    """Share of the learning rates at an iteration.
-
-    1 for the first `lr_hold` of them, then to `lr_final`.
+    """Share of the learning rates: 1 in the first `lr_hold` of the iterations, then to `lr_final`.
 
     With lr_hold = 0 it is NeRF's exponential decay. A short run learns most while the rate is high,
     and settles while it falls.
@@ -320,17 +302,13 @@ def train_field(trainer: FieldTrainer, checkpoint: Checkpoint, out: Path, log: L
             checkpoint.write(out)
 
 
-# --------------------------------------------------------------------------------------------------
-# The stages in order
-
+# ---- The stages in order -------------------------------------------------------------------------
 
 def run_stages(checkpoint: Checkpoint, out: Path, device: torch.device) -> None:
-    """Run the stages that the checkpoint does not hold yet, then write the report. Sec.
-
-    3, from 3.1 to 3.4.
-    """
-    cfg = checkpoint.cfg
-    vgg = None if cfg.vgg == "none" else losses.load_vgg(cfg.vgg, cfg.vgg_layers, cfg.seed).to(device)
+    """Sec. 3: run the stages that the checkpoint does not hold yet, then write the report."""
+    cfg, vgg = checkpoint.cfg, None
+    if cfg.vgg != "none":
+        vgg = losses.load_vgg(cfg.vgg, cfg.vgg_layers, cfg.seed).to(device)
     corpus, heldout = prepare(cfg, out, device)
     if checkpoint.takes is not None:
         check_takes(cfg, checkpoint.takes, corpus)
@@ -354,8 +332,8 @@ def run_stages(checkpoint: Checkpoint, out: Path, device: torch.device) -> None:
     shutil.rmtree(out / "prepared")  # animate.py does not need it, and it is large
 
 
-def extractor_stage(checkpoint: Checkpoint, corpus: Corpus, out: Path, device: torch.device, log: Log
-                    ) -> LatentExtractor:
+def extractor_stage(checkpoint: Checkpoint, corpus: Corpus, out: Path, device: torch.device,
+                    log: Log) -> LatentExtractor:
     """The extractor of the checkpoint; where it has none, a trained one, which it then has."""
     extractor = LatentExtractor(checkpoint.cfg).to(device)
     if checkpoint.extractor is not None:
@@ -381,37 +359,33 @@ def sync_stage(checkpoint: Checkpoint, corpus: Corpus, out: Path, device: torch.
     return e_audio
 
 
-# --------------------------------------------------------------------------------------------------
-# Command line
-
+# ---- Command line --------------------------------------------------------------------------------
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """The command line.
-
-    What is not given stays None, so that --resume can tell what was asked for.
-    """
-    parser = argparse.ArgumentParser(description="Train a disentangling head NeRF (README.md has examples).")
-    parser.add_argument("--data", help="VOCASET folder or clip.mp4; without it: stand-in heads")
-    parser.add_argument("--out", type=Path, help="run folder (default: runs/NAME of the data)")
-    parser.add_argument("--preset", choices=PRESETS, help="default: paper on a CUDA device, else small")
-    parser.add_argument("--size", type=int, help="side of the image in pixels (default: 64 in small, 512 in paper)")
-    parser.add_argument("--subjects", help="names, comma separated, or how many")
-    parser.add_argument("--sentences", help="names, comma separated, or how many a subject")
-    parser.add_argument("--iters", type=int, help="iterations of the field stage")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--audio-features", help="logmel, hubert, or a HuBERT model's name or folder")
-    parser.add_argument("--vgg", help="weights of Eq. 4: none, random, download, or a file")
-    parser.add_argument("--no-sync", dest="sync", action="store_false", default=None, help="without F_lip (Table 2)")
-    parser.add_argument("--no-dis", action="store_true", help="without L_dis (Table 2)")
-    parser.add_argument("--no-vel", action="store_true", help="without L_v")
+    """The command line. What is not given stays None: so --resume can tell what was asked for."""
+    parser = argparse.ArgumentParser(description="Train a disentangling head NeRF (see README.md).")
+    add = parser.add_argument
+    add("--data", help="VOCASET folder or clip.mp4; without it: stand-in heads")
+    add("--out", type=Path, help="run folder (default: runs/NAME of the data)")
+    add("--preset", choices=PRESETS, help="default: paper on a CUDA device, else small")
+    add("--size", type=int, help="side of the image in pixels (default: 64 in small, 512 in paper)")
+    add("--subjects", help="names, comma separated, or how many")
+    add("--sentences", help="names, comma separated, or how many per subject")
+    add("--iters", type=int, help="iterations of the field stage")
+    add("--resume", action="store_true", help="go on with the run in --out")
+    add("--seed", type=int)
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add("--audio-features", help="logmel, hubert, or a HuBERT model's name or folder")
+    add("--vgg", help="weights of Eq. 4: none, random, download, or a file")
+    add("--no-sync", dest="sync", action="store_const", const=False, help="without F_lip (Table 2)")
+    add("--no-dis", action="store_true", help="without L_dis (Table 2)")
+    add("--no-vel", action="store_true", help="without L_v")
     return parser.parse_args(argv)
 
 
 def chosen_values(args: argparse.Namespace) -> dict:
     """The configuration fields that the command line sets itself."""
-    names = ("data", "size", "subjects", "sentences", "iters", "seed", "audio_features", "vgg", "sync")
+    names = "data size subjects sentences iters seed audio_features vgg sync preset".split()
     values = {n: getattr(args, n) for n in names if getattr(args, n) is not None}
     values |= {"lambda_dis": 0.0} if args.no_dis else {}
     return values | ({"lambda_v": 0.0} if args.no_vel else {})
@@ -433,10 +407,7 @@ def new_config(args: argparse.Namespace, device: torch.device) -> Config:
 
 
 def resumed(out: Path, args: argparse.Namespace) -> Checkpoint:
-    """Checkpoint of the run in `out`, or its configuration alone.
-
-    The command line may only change --iters.
-    """
+    """Checkpoint of the run in `out`, or its configuration alone; only --iters may be another."""
     path = out / "config.json"
     if not path.is_file():
         raise InputError(f"{path}: no such file; nothing to resume here, leave out --resume")
@@ -445,11 +416,11 @@ def resumed(out: Path, args: argparse.Namespace) -> Checkpoint:
             Checkpoint(Config.from_dict(json.loads(path.read_text())))
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: damaged ({error}); start again in another --out") from error
-    cfg, given = checkpoint.cfg, chosen_values(args) | ({"preset": args.preset} if args.preset else {})
+    cfg, given = checkpoint.cfg, chosen_values(args)
     for name, value in given.items():
         if name != "iters" and getattr(cfg, name) != value:
-            raise InputError(f"{out}: was trained with {name} = {getattr(cfg, name)}, not {value}; resume "
-                             "without that option, or start another run with another --out")
+            raise InputError(f"{out}: was trained with {name} = {getattr(cfg, name)}, not {value}; "
+                             "resume without that option, or start another run with another --out")
     return replace(checkpoint, cfg=replace(cfg, iters=given.get("iters", cfg.iters)))
 
 
@@ -458,9 +429,11 @@ def open_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{out}: cannot be made ({error.strerror}); choose another --out") from error
+        why = f"cannot be made ({error.strerror})"
+        raise InputError(f"{out}: {why}; choose another --out") from error
     if (out / "config.json").exists():
-        raise InputError(f"{out}: already holds a run; go on with --resume, or choose another --out")
+        raise InputError(f"{out}: already holds a run; go on with --resume, "
+                         "or choose another --out")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -481,8 +454,9 @@ def main(argv: list[str] | None = None) -> None:
     run_stages(checkpoint, out, device)
     print(f"\nLook at {out}/preview.mp4 (truth beside render) and {out}/preview.png.\n"
           f"Next: python animate.py {out} --audio speech.wav --out talk.mp4   your own speech\n"
-          f"      python evaluate.py {out}            the table of its held-out figures\n"
-          "      tutorial.md                               the paper, section by section, with code that runs\n"
+          f"      python evaluate.py {out}            the table of its held-out scores\n"
+          "      tutorial.md                               the paper, section by section, "
+          "with code that runs\n"
           "      python exercises.py start my/             its equations as exercises")
 
 

@@ -1,12 +1,15 @@
-"""checks.py - how an exercise is asked, and how an answer is judged.
+"""checks.py - how an exercise is asked, and how an answer is judged (no part of the paper).
 
-An exercise asks a student's function a few questions (`Probe`). Each has the right answer, from a closed form or a
-transcription in plain NumPy that shares no code with ours, and the answers that known mistakes give. An answer that
-is wrong in a known way is told the hint for that very mistake. The exercises themselves: questions/;
-tests/mutants.py proves that each hint comes when its mistake is made. Read next: questions/field.py.
+An exercise asks a student's function a few questions (`Probe`). Each has the right answer, from a
+closed form or a transcription in plain NumPy that shares no code with ours, and the answers that
+known mistakes give. An answer that is wrong in a known way is told the hint for that very mistake.
+tests/mutants.py proves that each hint comes when its mistake is made.
+
+In:  an Exercise and a function. Out: a Verdict. Read next: questions/field.py, the exercises.
 """
 from __future__ import annotations
 
+import functools
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -23,15 +26,15 @@ class Probe:
     situation: str  # what is asked, in a few words
     call: Callable[[], object]  # asks it
     want: object  # the right answer, array or number
-    mistaken: dict[str, object] = field(default_factory=dict)  # known mistake -> the answer it leads to
-    errors: dict[str, str] = field(default_factory=dict)  # known mistake -> a word of the error that it raises
+    mistaken: dict[str, object] = field(default_factory=dict)  # known mistake -> its answer
+    errors: dict[str, str] = field(default_factory=dict)  # known mistake -> a word of its error
     meaning: str = ""  # of a single number that is wanted: "ln 11"
     tolerance: float = 1e-5
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """A function that a student writes; which one, and its equation and tutorial section, says registry.py."""
+    """A function that a student writes; which one, and where it is in the paper: registry.py."""
     name: str
     rating: str  # easy, medium or hard
     title: str
@@ -59,10 +62,10 @@ def exercise(name: str, rating: str, title: str, task: str, hint: str, mistakes:
     return lambda probes: Exercise(name, rating, title, task, hint, mistakes, probes)
 
 
-# ---------------------------------------------------------------------------------------------------- judging
+# ------------------------------------------------------------------------------------------ judging
 
 def diagnose(task: Exercise, function: Callable) -> Verdict:
-    """Ask all questions, then report the first failure; one that a known mistake explains comes first.
+    """Ask all questions, then report the first failure, or first one that a known mistake explains.
 
     A mistake explains the failures when the answer is its answer wherever it is listed.
     """
@@ -76,8 +79,9 @@ def diagnose(task: Exercise, function: Callable) -> Verdict:
                 return Verdict(task.name, "not started")
             status = "wrong" if isinstance(error, NoAnswer) else "crashed"
             failures.append((status, f"{describe(error, function)} (asked: {probe.situation})"))
-            known = [mistake for mistake, word in probe.errors.items() if word in str(error)]
-            explained |= {mistake: f"{failures[-1][1]}." for mistake in known if mistake not in explained}
+            for mistake, word in probe.errors.items():
+                if word in str(error):
+                    explained.setdefault(mistake, f"{failures[-1][1]}.")
             continue
         wrong = not equal(got, probe.want, probe.tolerance)
         if wrong:
@@ -102,26 +106,28 @@ def as_array(answer: object) -> np.ndarray:
     try:
         return np.asarray(answer, dtype=np.float64)
     except (TypeError, ValueError):
-        raise NoAnswer(f"the function returns a {type(answer).__name__}, not a tensor, array or number") from None
+        kind = type(answer).__name__
+        raise NoAnswer(f"the function returns a {kind}, not a tensor, array or number") from None
 
 
 def equal(got: np.ndarray, want: object, tolerance: float) -> bool:
     """Same shape and, up to the tolerance, the same numbers; NaN equals NaN."""
     want = as_array(want)
-    return got.shape == want.shape and np.allclose(got, want, rtol=tolerance, atol=tolerance, equal_nan=True)
+    close = functools.partial(np.allclose, rtol=tolerance, atol=tolerance, equal_nan=True)
+    return got.shape == want.shape and close(got, want)
 
 
 def compare(got: np.ndarray, probe: Probe) -> str:
-    """One sentence on a wrong answer: shapes where these differ, else the entry that is farthest off."""
-    want = as_array(probe.want)
+    """One sentence on a wrong answer: shapes where these differ, else the entry farthest off."""
+    want, asked = as_array(probe.want), f"(asked: {probe.situation})."
     if got.shape != want.shape:
-        return f"the result has {shape_of(got)}, want {shape_of(want)} (asked: {probe.situation})."
+        return f"the result has {shape_of(got)}, want {shape_of(want)} {asked}"
     error = np.abs(np.nan_to_num(got, nan=np.inf) - want)
     at = tuple(int(i) for i in np.unravel_index(error.argmax(), error.shape))
     digits = 4 if f"{got[at]:.4g}" != f"{want[at]:.4g}" else 8
     entry = f" at {list(at)}" if at else ""
     meaning = f" = {probe.meaning}" if probe.meaning else ""
-    return f"got {got[at]:.{digits}g}{entry}, want {want[at]:.{digits}g}{meaning} (asked: {probe.situation})."
+    return f"got {got[at]:.{digits}g}{entry}, want {want[at]:.{digits}g}{meaning} {asked}"
 
 
 def shape_of(array: np.ndarray) -> str:
@@ -135,14 +141,15 @@ def describe(error: BaseException, function: Callable) -> str:
     text = shortened((str(error).strip().splitlines() or ["no text"])[0], 2 * CODE_SHOWN)
     if not frames:
         return text
-    return f"{type(error).__name__} in line {frames[-1].lineno}, `{shortened(frames[-1].line or '')}`: {text}"
+    number, line = frames[-1].lineno, shortened(frames[-1].line or "")
+    return f"{type(error).__name__} in line {number}, `{line}`: {text}"
 
 
 def shortened(text: str, length: int = CODE_SHOWN) -> str:
     return text if len(text) <= length else text[:length - 3] + "..."
 
 
-# ------------------------------------------------------------------------------------------ for the exercises
+# -------------------------------------------------------------------------------- for the exercises
 
 def randn(*shape: int, seed: int = 0) -> torch.Tensor:
     """Normal numbers, float64, the same for the same seed."""
@@ -155,10 +162,12 @@ def rand(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def gradient(loss: torch.Tensor, *inputs: torch.Tensor) -> torch.Tensor:
-    """d loss / d input, of the input's shape; of several inputs laid end to end. Raises NoAnswer where none arrives."""
+    """d loss / d input, of several inputs laid end to end. Raises NoAnswer where none arrives."""
     if not (isinstance(loss, torch.Tensor) and loss.requires_grad):
-        raise NoAnswer("the result carries no gradient; keep to torch, without .item(), .detach() or NumPy")
+        raise NoAnswer("the result carries no gradient; "
+                       "keep to torch, without .item(), .detach() or NumPy")
     found = torch.autograd.grad(loss, inputs, allow_unused=True)
     if any(g is None for g in found):
-        raise NoAnswer("the loss does not depend on an argument that it should depend on, or its gradient is cut off")
+        raise NoAnswer("the loss does not depend on an argument that it should depend on, "
+                       "or its gradient is cut off")
     return found[0] if len(found) == 1 else torch.cat([g.flatten() for g in found])

@@ -1,9 +1,10 @@
-"""registry.py - where each equation of the paper is: function, test, section of tutorial.md, exercise.
+"""registry.py - where each equation of the paper is: function, test, tutorial section, exercise.
 
-The single source of these links. The table in README.md is made from it (`python -m classroom.registry` writes it anew),
-stubs.py takes the equations of its stubs from it, and tests/test_registry.py fails when a function, a test, a
-section or an exercise that it names is missing or has another name. Nothing here needs torch.
-Read next: the functions themselves, in this order.
+It is the single source of these links: `python -m classroom.registry` writes the table in README.md
+from it, stubs.py takes the equations of its stubs from it, and tests/test_registry.py fails when a
+function, a test, a section or an exercise that it names is missing. Nothing here needs torch.
+
+In:  nothing. Out: LINKS. Read next: the functions themselves, in this order.
 """
 from __future__ import annotations
 
@@ -36,8 +37,8 @@ MEASURES = "4.3 Measures"
 RESULTS = "4.4 Results (Table 1)"
 PICTURES = "4.5 Pictures and new head poses"
 ABLATION = "4.6 Ablation (Table 2)"
-SECTIONS = (OVERVIEW, SOUND, POSE, FIELD, RENDERING, UPSAMPLING, TOTAL, RECONSTRUCTION, DISENTANGLING, VELOCITY, SYNC,
-            DATA, TRAINING, MEASURES, RESULTS, PICTURES, ABLATION)
+SECTIONS = (OVERVIEW, SOUND, POSE, FIELD, RENDERING, UPSAMPLING, TOTAL, RECONSTRUCTION,
+            DISENTANGLING, VELOCITY, SYNC, DATA, TRAINING, MEASURES, RESULTS, PICTURES, ABLATION)
 
 
 @dataclass(frozen=True)
@@ -60,41 +61,56 @@ class Link:
 
 
 LINKS = (
-    Link("Eq. 1", "dhnerf.DHNeRF", FIELD, "eq1", None,
+    Link("Eq. 1", "dhnerf.Field", FIELD, "eq1", None,
          "D_theta(x, v, P_cam, C, F_lip) = (sigma(x), M(x)),   C = {C_id, C_ex, C_al, C_ill}"),
+    Link("Eq. 1", "dhnerf.DHNeRF", FIELD, "eq1", None, "codes, F_lip, P_cam -> M -> I"),
     Link("Eq. 1", "dhnerf.positional_encoding", FIELD, "eq1", "eq1_encoding",
-         "gamma(x) = (x, sin(2^0 pi x), ..., sin(2^(n-1) pi x), cos(2^0 pi x), ..., cos(2^(n-1) pi x))   [NeRF Eq. 4]"),
+         "gamma(x) = (x, sin(2^0 pi x), ..., sin(2^(n-1) pi x), "
+         "cos(2^0 pi x), ..., cos(2^(n-1) pi x))   [NeRF Eq. 4]"),
     Link("Eq. 1", "dhnerf.code_bias", FIELD, "eq1", "eq1_conditioning",
          "W [x, c] = W_x x + W_c c,   c = (C_id, C_ex, F_lip): W_c c is a bias of the whole frame"),
     Link("Eq. 1", "render.pixel_rays", RENDERING, "eq1", "eq1_rays",
          "x(t) = o + t v,   v = R K^-1 (u, v, 1)^T / |.|,   o = T,   P_cam = (R, T)"),
     Link("Eq. 1", "render.compositing_weights", RENDERING, "eq1", "eq1_weights",
-         "w_i = T_i (1 - exp(-sigma_i delta_i)),   T_i = exp(-sum_{j<i} sigma_j delta_j)   [NeRF Eq. 3]"),
+         "w_i = T_i (1 - exp(-sigma_i delta_i)),   "
+         "T_i = exp(-sum_{j<i} sigma_j delta_j)   [NeRF Eq. 3]"),
     Link("Eq. 1", "render.hierarchical_samples", RENDERING, "eq1", "eq1_sampling",
          "t_k = CDF^-1(u_k),   CDF of the density that is w_i / sum w in bin i   [NeRF Sec. 5.2]"),
     Link("Eq. 1", "render.render_rays", RENDERING, "eq1", None, "M(ray) = sum_i w_i M(x_i)"),
     Link("Eq. 2", "losses.total_loss", TOTAL, "eq2", "eq2",
          "L_total = lambda_rec L_rec + lambda_dis L_dis + lambda_v L_v"),
-    Link("Eq. 3", "losses.reconstruction_loss", RECONSTRUCTION, "eq3", "eq3", "L_rec = L_per + L_pho"),
+    Link("Eq. 3", "losses.reconstruction_loss", RECONSTRUCTION, "eq3", "eq3",
+         "L_rec = L_per + L_pho"),
     Link("Eq. 4", "losses.perceptual_loss", RECONSTRUCTION, "eq4", "eq4",
          "L_per = sum_i ||phi_i(I) - phi_i(I_GT)||^2"),
     Link("Eq. 4", "losses.load_vgg", RECONSTRUCTION, "eq4", None, "phi_i: activations of VGG16"),
-    Link("Eq. 5", "losses.photometric_loss", RECONSTRUCTION, "eq5", "eq5", "L_pho = ||m(I) - m(I_GT)||^2"),
+    Link("Eq. 5", "losses.photometric_loss", RECONSTRUCTION, "eq5", "eq5",
+         "L_pho = ||m(I) - m(I_GT)||^2"),
     Link("Eq. 6", "losses.disentangling_loss", DISENTANGLING, "eq6", "eq6",
-         "L_dis = sum over id, ex, al, ill of lambda ||C - C_ref||^2   (C_ref: the paper's barred C)"),
+         "L_dis = sum over id, ex, al, ill of lambda ||C - C_ref||^2   "
+         "(C_ref: the paper's barred C)"),
+    Link("Sec. 3.3", "data.crops.without_mouth", DISENTANGLING, "test_corpus.py", None,
+         "the extractor sees the head with everything below the nose grey"),
+    Link("Sec. 3.3", "data.sampling.contrast", DISENTANGLING, "test_corpus.py", None,
+         "positive: the same factor, little else;   negatives: another, the rest alike"),
     Link("Eq. 7", "losses.velocity_loss", VELOCITY, "eq7", "eq7",
          "L_v = ||(I^j - I^(j-1)) - (I_GT^j - I_GT^(j-1))||_2"),
     Link("Eq. 8", "losses.info_nce", SYNC, "eq8", "eq8",
-         "L_lips = -log( exp(d(F_lip, F_al+)/tau) / (exp(d(F_lip, F_al+)/tau) + sum_N exp(d(F_lip, F_al-)/tau)) )"),
-    Link("Eq. 9", "losses.cosine_similarity", SYNC, "eq9", "eq9", "d(a, b) = a.b / (||a||_2 ||b||_2)"),
+         "L_lips = -log( exp(d(F_lip, F_al+)/tau) / "
+         "(exp(d(F_lip, F_al+)/tau) + sum_N exp(d(F_lip, F_al-)/tau)) )"),
+    Link("Eq. 9", "losses.cosine_similarity", SYNC, "eq9", "eq9",
+         "d(a, b) = a.b / (||a||_2 ||b||_2)"),
     Link("Sec. 3.1", "audio.align_to_frames", SOUND, "test_audio.py", "alignment",
-         "F_A[t, k] = features at the time  t_frame + (k - (w - 1) / 2) 20 ms,  linear between the vectors"),
+         "F_A[t, k] = features at the time  t_frame + (k - (w - 1) / 2) 20 ms,  "
+         "linear between the vectors"),
     Link("Sec. 3.2", "tracking.initial_pose", POSE, "test_exercises.py -k pose", "pose",
-         "(u - c_x, c_y - v) / f = s (R X + p)_xy,   s = 1 / depth: scaled orthographic projection"),
+         "(u - c_x, c_y - v) / f = s (R X + p)_xy,   "
+         "s = 1 / depth: scaled orthographic projection"),
     Link("Sec. 3.2", "tracking.camera_to_head", POSE, "test_exercises.py -k camera", "camera",
          "P_cam = P^-1:   X_cam = FLIP (R X_head + p)   =>   X_head = R^T FLIP X_cam - R^T p"),
     Link("Sec. 4.1", "synthetic.light.sh_basis", DATA, "test_rasteriser.py", "light",
-         "colour = albedo max(0, sum_k Y_k(n) L_k),   Y_k: the 9 real spherical harmonics of degree <= 2"),
+         "colour = albedo max(0, sum_k Y_k(n) L_k),   "
+         "Y_k: the 9 real spherical harmonics of degree <= 2"),
     Link("Sec. 4.1", "synthetic.light.rotate_light", DATA, "test_rasteriser.py", "light_turned",
          "sum_k Y_k(n) L'_k = sum_k Y_k(R n) L_k   for every direction n"),
     Link("Sec. 4.3", "evaluation.measures.sync_confidence", MEASURES, "test_measures.py", "sync",
@@ -103,18 +119,20 @@ LINKS = (
 
 
 def is_ours(file: Path) -> bool:
-    """Whether a file belongs to the program: at its root or in one of its rooms, not in a student's folder."""
+    """Whether a file belongs to the program: it stands at its root or in one of its rooms."""
     place = file.resolve()
-    return place.is_relative_to(ROOT) and (place.parent == ROOT or place.relative_to(ROOT).parts[0] in ROOMS)
+    if not place.is_relative_to(ROOT):
+        return False
+    return place.parent == ROOT or place.relative_to(ROOT).parts[0] in ROOMS
 
 
 def link_of(exercise: str) -> Link:
-    """The row of an exercise."""
+    """The link of an exercise."""
     return next(link for link in LINKS if link.exercise == exercise)
 
 
 def anchor(heading: str) -> str:
-    """GitHub's anchor of a Markdown heading: lower case, without punctuation, hyphens for spaces."""
+    """GitHub's anchor of a Markdown heading: lower case, no punctuation, hyphens for spaces."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
@@ -125,15 +143,17 @@ def readme_table() -> str:
         test = f"pytest tests/{link.test}" if ".py" in link.test else f"pytest -m {link.test}"
         exercise = f"`{link.exercise}`" if link.exercise else ""
         tutorial = f"[{link.section.split()[0]}](tutorial.md#{anchor(link.section)})"
-        rows.append(f"| {link.paper} | `{link.function}` | `{test}` | {tutorial} | {exercise} |")
+        function = f"[`{link.function}`]({link.module.replace('.', '/')}.py)"
+        rows.append(f"| {link.paper} | {function} | `{test}` | {tutorial} | {exercise} |")
     return "\n".join([*rows, END])
 
 
 def table_in(text: str) -> str:
-    """What stands between the markers in `text`, markers included. Raises InputError where they are missing."""
+    """What stands between the markers in `text`, and they. Raises InputError without them."""
     begin, end = text.find(BEGIN), text.find(END)
     if begin < 0 or end < begin:
-        raise InputError(f"README.md: has no table to fill; put the lines {BEGIN} and {END} where it belongs")
+        raise InputError("README.md: has no table to fill; "
+                         f"put the lines {BEGIN} and {END} where it belongs")
     return text[begin:end + len(END)]
 
 

@@ -1,6 +1,9 @@
-"""runner.py - checks a folder of answers: each in a process of its own, one line an exercise.
+"""runner.py - checks a folder of answers, each in a process of its own (no part of the paper).
 
-So a loop without end or a crash costs one line. The questions, and the hints, are in questions/. Next: checks.py.
+So a loop without end or a crash costs one line. The questions, and the hints, are in questions/.
+
+In:  a folder of students' files. Out: verdicts, and one printed line per exercise.
+Read next: checks.py.
 """
 from __future__ import annotations
 
@@ -25,10 +28,10 @@ WIDTH = max(map(len, EXERCISES))  # of the column of names
 PRINTED = 10  # lines that a student's function printed, shown above its line
 
 
-# ----------------------------------------------------------------------------------------------------- checks
+# ------------------------------------------------------------------------------------------- checks
 
 def student_function(file: Path, name: str):
-    """The function `name` of a student's file, run as a module. Raises what the file raises, NoAnswer without it."""
+    """The function `name` of a student's file. Raises what the file raises, NoAnswer without it."""
     spec = importlib.util.spec_from_file_location(f"student_{file.stem}", file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -38,8 +41,8 @@ def student_function(file: Path, name: str):
 
 
 def borrowed_from(function, file: Path) -> str | None:
-    """The module of ours in which a student's function stands, where it was imported and not written in `file`."""
-    code = getattr(inspect.unwrap(function), "__code__", None)  # an object that can be called has none
+    """The module of ours from which a student's function was imported, if it was."""
+    code = getattr(inspect.unwrap(function), "__code__", None)  # a callable object has none
     home = Path(code.co_filename).resolve() if code else file.resolve()
     return home.name if is_ours(home) and home != file.resolve() else None
 
@@ -55,19 +58,22 @@ def judge(name: str, folder: Path) -> Verdict:
         return Verdict(name, "crashed", str(error))
     except SyntaxError as error:
         where = Path(error.filename or file)
-        where = "" if where.resolve() == file.resolve() else f"{where.name}, "  # a module that the file imports
+        imported = where.resolve() != file.resolve()  # the error is in another module
+        where = f"{where.name}, " if imported else ""
         line = f"line {error.lineno}" if error.lineno else "it"
         code = f", `{shortened(error.text.strip())}`," if (error.text or "").strip() else ""
         return Verdict(name, "crashed", f"{where}{line}{code} is not Python: {error.msg}")
     except (Exception, SystemExit) as error:
-        return Verdict(name, "crashed", f"{file.name} cannot be loaded: {type(error).__name__}: {error}".split("\n")[0])
+        fault = f"{type(error).__name__}: {error}".split("\n")[0]
+        return Verdict(name, "crashed", f"{file.name} cannot be loaded: {fault}")
     if ours := borrowed_from(answer, file):
-        return Verdict(name, "not started", f"{function} is imported from {ours}, our own; write yours")
+        hint = f"{function} is imported from {ours}, our own; write yours"
+        return Verdict(name, "not started", hint)
     return diagnose(EXERCISES[name], answer)
 
 
 def work(pipe, folder: Path, names: list[str]) -> None:
-    """In a process of its own: judge one exercise after the other; send each verdict and what was printed."""
+    """In a process of its own: judge the exercises; send each verdict and what was printed."""
     warnings.simplefilter("ignore")  # they would stand between the lines of the report
     pipe.send("ready")
     for name in names:
@@ -78,7 +84,7 @@ def work(pipe, folder: Path, names: list[str]) -> None:
 
 
 def check(folder: Path, names: list[str], limit: float) -> Iterator[tuple[Verdict, str]]:
-    """Verdict and printed text of each exercise; after one that crashed or took too long a new process goes on."""
+    """Verdict and printed text of each exercise; after a crash or a stop a new process goes on."""
     context, waiting = multiprocessing.get_context("spawn"), list(names)
     while waiting:
         pipe, far_end = context.Pipe()
@@ -89,14 +95,16 @@ def check(folder: Path, names: list[str], limit: float) -> Iterator[tuple[Verdic
             pipe.recv()  # Python and torch are loaded: the time of the first exercise begins
             while waiting:
                 if not pipe.poll(limit):
-                    yield Verdict(waiting.pop(0), "stopped", f"no answer after {limit:g} s; a loop without end?"), ""
+                    fault = f"no answer after {limit:g} s; a loop without end?"
+                    yield Verdict(waiting.pop(0), "stopped", fault), ""
                     break
                 answer = pipe.recv()
                 waiting.pop(0)
                 yield answer
         except EOFError:
             process.join()
-            yield Verdict(waiting.pop(0), "crashed", f"it ended Python itself (exit code {process.exitcode})"), ""
+            fault = f"it ended Python itself (exit code {process.exitcode})"
+            yield Verdict(waiting.pop(0), "crashed", fault), ""
         finally:
             process.kill()
             process.join()
@@ -104,18 +112,21 @@ def check(folder: Path, names: list[str], limit: float) -> Iterator[tuple[Verdic
 
 
 def report(results: Iterator[tuple[Verdict, str]], count: int) -> list[Verdict]:
-    """Print one line an exercise as it comes, below what its function printed, and a sum at the end."""
+    """Print one line per exercise as it comes, below what its function printed, then a sum."""
     verdicts = []
     for verdict, printed in results:
         lines = printed.splitlines()
-        for line in lines[:PRINTED] + [f"... {len(lines) - PRINTED} lines more"] * (len(lines) > PRINTED):
+        if len(lines) > PRINTED:
+            lines = lines[:PRINTED] + [f"... {len(lines) - PRINTED} lines more"]
+        for line in lines:
             print(f"    | {line}")
         message = f": {verdict.message}" if verdict.message else ""
         print(f"{verdict.exercise:{WIDTH}} {verdict.status}{message}", flush=True)
         verdicts.append(verdict)
     passed = sum(v.status == "passed" for v in verdicts)
     next_one = next((v.exercise for v in verdicts if v.status != "passed"), None)
-    print(f"{passed} of {count} passed" + (f"; next: {next_one} ({EXERCISES[next_one].rating})" if next_one else ""))
+    after = f"; next: {next_one} ({EXERCISES[next_one].rating})" if next_one else ""
+    print(f"{passed} of {count} passed{after}")
     return verdicts
 
 
@@ -125,11 +136,13 @@ def need_folder(folder: Path) -> None:
         only = f" --only {folder.stem}" if folder.stem in EXERCISES else ""
         raise InputError(f"{folder}: is a file; give its folder: check {folder.parent}/{only}")
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; make it with python exercises.py start {folder}")
+        raise InputError(f"{folder}: no such folder; "
+                         f"make it with python exercises.py start {folder}")
 
 
 def write_json(path: Path, verdicts: list[Verdict]) -> None:
     """For a grader: each verdict with the rating, and how many passed."""
-    rows = [asdict(v) | {"rating": EXERCISES[v.exercise].rating} for v in verdicts]
+    graded = [asdict(v) | {"rating": EXERCISES[v.exercise].rating} for v in verdicts]
     passed = sum(v.status == "passed" for v in verdicts)
-    path.write_text(json.dumps({"passed": passed, "of": len(verdicts), "exercises": rows}, indent=1) + "\n")
+    summary = {"passed": passed, "of": len(verdicts), "exercises": graded}
+    path.write_text(json.dumps(summary, indent=1) + "\n")

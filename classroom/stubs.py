@@ -1,7 +1,9 @@
-"""stubs.py - the list of exercises, and the file that a student begins each one with.
+"""stubs.py - the list of exercises, and the file with which a student begins each one.
 
-A stub is made from our own source: signature and docstring as they stand there, its equation from registry.py; the
-body raises the exercise's name. Next: runner.py.
+A stub is made from our own source: signature and docstring as they stand there, its equation (its
+place in the paper) from registry.py; the body raises the exercise's name.
+
+In:  a folder and names of exercises. Out: the stubs. Read next: runner.py.
 """
 from __future__ import annotations
 
@@ -28,9 +30,9 @@ TOOLS = {"math", "np", "torch", "F"}  # imported by a stub where our module does
 
 
 def choose(only: str | None) -> list[str]:
-    """Names of the exercises: all, one, or all of an equation (eq1: eq1_rays, ...). Raises InputError.
+    """Names of the exercises: all, one ("EQ8", "eq8.py" too), or all of an equation: "eq1".
 
-    "EQ8" and "eq8.py" are eq8.
+    Raises InputError on a name that is none of these.
     """
     wanted = only and only.lower().removesuffix(".py")
     if wanted in EXERCISES:
@@ -41,7 +43,7 @@ def choose(only: str | None) -> list[str]:
     return names
 
 
-# ------------------------------------------------------------------------------------------------------ stubs
+# -------------------------------------------------------------------------------------------- stubs
 
 def function_node(link: Link) -> tuple[ast.Module, ast.FunctionDef, list[str]]:
     """Syntax tree of the module, the function in it, and the module's lines."""
@@ -52,11 +54,13 @@ def function_node(link: Link) -> tuple[ast.Module, ast.FunctionDef, list[str]]:
 
 
 def imports_for(link: Link, tree: ast.Module, function: ast.FunctionDef) -> list[str]:
-    """Import lines for TOOLS and for every name that the function takes from its module or from outside."""
-    used = {n.id for n in ast.walk(function) if isinstance(n, ast.Name)} - {a.arg for a in function.args.args} | TOOLS
+    """Import lines for TOOLS and for every name that the function takes from around it."""
+    mentioned = {n.id for n in ast.walk(function) if isinstance(n, ast.Name)}
+    used = mentioned - {a.arg for a in function.args.args} | TOOLS
     lines, own = [], []
     for node in tree.body:
-        if isinstance(node, (ast.Import, ast.ImportFrom)) and getattr(node, "module", None) != "__future__":
+        imports = isinstance(node, (ast.Import, ast.ImportFrom))
+        if imports and getattr(node, "module", None) != "__future__":
             node.names = [a for a in node.names if (a.asname or a.name.split(".")[0]) in used]
             lines += [ast.unparse(node)] if node.names else []
         targets = node.targets if isinstance(node, ast.Assign) else [node]
@@ -69,25 +73,29 @@ def stub(name: str, folder: Path) -> str:
     """The file that a student begins with, as it will lie in `folder`."""
     task, link = EXERCISES[name], link_of(name)
     tree, function, lines = function_node(link)
-    head = "\n".join(lines[function.lineno - 1:function.body[0].end_lineno])  # to the end of the docstring
-    paragraph = lambda text: "\n".join(textwrap.wrap(text, 115))
+    docstring = function.body[0]
+    head = "\n".join(lines[function.lineno - 1:docstring.end_lineno])
     session = [name in names.split() for names in SESSIONS.values()].index(True) + 1
     where = f"{link.paper}. Tutorial: \"{link.section}\". Session {session}, {task.rating}."
+    asked, hint = textwrap.fill(f"Task: {task.task}", 115), textwrap.fill(f"Hint: {task.hint}", 115)
+    check = f"Check: python exercises.py check {folder.as_posix()} --only {name}"
     return "\n".join([
-        f'"""{name}: {task.title}.', "", where, "", f"    {link.formula}", "", paragraph(f"Task: {task.task}"), "",
-        paragraph(f"Hint: {task.hint}"), "", f"Check: python exercises.py check {folder.as_posix()} --only {name}",
-        f"Ours, for afterwards: {link.function}", '"""', "from __future__ import annotations", "",
-        *imports_for(link, tree, function), "", "", head, f'    raise NotImplementedError("{name}")', ""])
+        f'"""{name}: {task.title}.', "", where, "", f"    {link.formula}", "", asked, "", hint, "",
+        check, f"Ours, for afterwards: {link.function}", '"""',
+        "from __future__ import annotations", "", *imports_for(link, tree, function), "", "", head,
+        f'    raise NotImplementedError("{name}")', ""])
 
 
 def start(folder: Path, names: list[str]) -> None:
-    """Write the stubs that are not there yet. Raises InputError when the folder cannot be made or is the program's."""
+    """Write the stubs that are missing. InputError: the folder cannot be made or is ours."""
     if folder.resolve() in (ROOT, *(ROOT / room for room in ROOMS)):
-        raise InputError(f"{folder}: holds the program itself; give a folder of its own, for example my/")
+        raise InputError(f"{folder}: holds the program itself; "
+                         "give a folder of its own, for example my/")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from error
+        fault = f"cannot be made ({error.strerror}); choose another folder"
+        raise InputError(f"{folder}: {fault}") from error
     new = [name for name in names if not (folder / f"{name}.py").exists()]
     for name in new:
         with replacing(folder / f"{name}.py") as temporary:

@@ -17,8 +17,8 @@ from tqdm import tqdm
 from data.crops import mouth_crop, stable_crop, to_image, without_mouth
 from data.take import Take
 
-LABELS = {"id": "id", "al": "albedo", "ill": "light"}  # TEMP what all frames of a take share; C_ex is a frame's own
-BROWS, EYES = slice(17, 27), slice(36, 48)  # what "expression" means here, as the lips belong to F_lip
+LABELS = ("id", "al", "ill")  # what all frames of a take share; C_ex is a frame's own
+BROWS, EYES = slice(17, 27), slice(36, 48)  # the "expression": the lips belong to F_lip
 BLOCK = 256  # frames cropped at a time: they may be large
 
 
@@ -26,7 +26,7 @@ class Corpus:
     """Frames of each take, numbered 0 .. n - 1 in the order given.
 
     numbers: per take, which of its frames are here; take (n,), frame (n,): where frame i comes
-    from, the take and the number in it; first: index of each take's first frame; time (n,) s from
+    from, the take and its number in it; first: index of each take's first frame; time (n,) s from
     the start of the take's sound; label {"id", "al", "ill"} -> (n,) int, entries of the code
     tables, `names` lists what they stand for; upper (n, 66): what brows and eyes do, see `evened`;
     pair_starts: frames whose successor in time has the next index (Eq. 7).
@@ -38,24 +38,22 @@ class Corpus:
         self.frame = np.concatenate(numbers)
         self.first = np.cumsum([0] + [len(some) for some in numbers])
         ids = np.concatenate([take.frame_ids[some] for take, some in zip(takes, numbers)])
-        self.time = np.concatenate([take.frame_ids[some] / take.fps for take, some in zip(takes, numbers)])
+        self.time = ids / np.array([take.fps for take in takes])[self.take]
         self.label, self.names = {}, {}
         for name in LABELS:
-            labels = [takes[i].labels[LABELS[name]] for i in self.take]
+            labels = [takes[i].labels[name] for i in self.take]
             self.names[name], self.label[name] = np.unique(labels, return_inverse=True)
         upper = np.concatenate([upper_face(take)[some] for take, some in zip(takes, numbers)])
         self.upper = evened(upper, self.label["id"])
         self.pair_starts = np.flatnonzero((np.diff(self.take) == 0) & (np.diff(ids) == 1))
 
-    rows = property(lambda self: self.numbers)  # TEMP
-    row = property(lambda self: self.frame)  # TEMP
-
     def __len__(self) -> int:
         return len(self.take)
 
-    def prepare(self, folder: Path, crop: int, features: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    def prepare(self, folder: Path, crop: int,
+                features: Callable[[np.ndarray, np.ndarray], np.ndarray],
                 blank_mouth: bool = True) -> None:
-        """Compute head crops, mouth crops and F_A of every frame into memory-mapped files under `folder`."""
+        """Head crops, mouth crops and F_A of every frame, in memory-mapped files under `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
 
         def open_file(name: str, shape: tuple[int, ...], kind) -> np.ndarray:
@@ -69,18 +67,17 @@ class Corpus:
             for start in range(0, len(numbers), BLOCK):
                 some = numbers[start:start + BLOCK]
                 at = slice(first + start, first + start + len(some))
-                heads = stable_crop(take.frames[some], take.landmarks[some], crop)
+                images, marks = take.frames[some], take.landmarks[some]
+                heads = stable_crop(images, marks, crop)
                 self.heads[at] = without_mouth(heads) if blank_mouth else heads
-                self.mouths[at] = mouth_crop(take.frames[some], take.landmarks[some], crop, take.landmarks)
+                self.mouths[at] = mouth_crop(images, marks, crop, take.landmarks)
             f_a = features(take.wave, take.frame_ids[numbers] / take.fps)  # (T, w, d)
             if self.f_a is None:
                 self.f_a = open_file("f_a.npy", f_a.shape[1:], np.float32)
             self.f_a[first:self.first[i + 1]] = f_a
 
     def entries(self, index: np.ndarray, per_frame: bool = False) -> dict[str, Tensor]:
-        """Entries (B,) of the four code tables for frames (B,).
-
-        C_ex per frame, the others per label.
+        """Entries (B,) of the four code tables for frames (B,): C_ex per frame, others per label.
 
         per_frame: all four per frame.
         """
@@ -90,10 +87,7 @@ class Corpus:
         return entries
 
     def head_crops(self, index: np.ndarray) -> Tensor:
-        """(B,) -> (B, 3, s, s) in [0, 1].
-
-        The aligned heads that the extractor sees, as `prepare` made them.
-        """
+        """(B,) -> (B, 3, s, s) in [0, 1]: the aligned heads that the extractor sees."""
         return to_image(self.heads[index])
 
     def mouth_crops(self, index: np.ndarray) -> Tensor:
@@ -109,7 +103,8 @@ class Corpus:
         """
         takes, numbers = [self.takes[t] for t in self.take[index]], self.frame[index]
         each = list(zip(takes, numbers))
-        mask = torch.from_numpy(np.stack([take.masks[k] for take, k in each]))[:, None].float() / 255
+        masks = np.stack([take.masks[k] for take, k in each])
+        mask = torch.from_numpy(masks)[:, None].float() / 255
         whole = torch.tensor([float(take.kind == "mesh") for take in takes]).view(-1, 1, 1, 1)
         poses = np.stack([take.cam_to_head[k] for take, k in each])
         return {"image": to_image(np.stack([take.frames[k] for take, k in each])), "mask": mask,
@@ -120,19 +115,16 @@ class Corpus:
 
 
 def upper_face(take: Take) -> np.ndarray:
-    """F_exp (T, E) as displacements of brows and eyes (T, 22 * 3), dm.
-
-    The same units for every source.
-    """
+    """F_exp (T, E) as displacements of brows and eyes (T, 22 * 3), in dm for every source."""
     basis = np.concatenate([take.exp_basis[:, BROWS], take.exp_basis[:, EYES]], 1)
     return (take.f_exp @ basis.reshape(len(take.exp_basis), -1)).astype(np.float32)
 
 
 def evened(upper: np.ndarray, person: np.ndarray) -> np.ndarray:
-    """Displacements (n, 22 * 3) from the mean of each person (n,), brows and eyes each in units of their spread.
+    """Displacements (n, 22 * 3) from each person's mean, brows and eyes in units of their spread.
 
-    Lids are small: in decimetres two frames that differ by a blink would be nearer than two with
-    other brows.
+    person (n,): whose each frame is. Lids are small: in decimetres two frames that differ by a
+    blink would be nearer than two with other brows.
     """
     upper = upper.copy()
     for who in np.unique(person):

@@ -1,7 +1,8 @@
-"""crops.py - Sec. 3.3, 3.4: what the encoders see: aligned heads with the mouth blanked, and mouths.
+"""crops.py - Sec. 3.3, 3.4: what the encoders see: aligned heads, mouth blanked, and mouths.
 
-In:  frames (T, H, W, 3) and their landmarks (T, 68, 2) px. Out: crops (T, s, s, 3) that no head motion moves.
-Next: corpus.py, which keeps them.
+In:  frames (T, H, W, 3) and their landmarks (T, 68, 2) px.
+Out: crops (T, s, s, 3) that no head motion moves.
+Read next: corpus.py, which keeps them.
 """
 from __future__ import annotations
 
@@ -12,8 +13,16 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 
+STABLE = [36, 39, 42, 45, 27, 28, 29, 30, 33]  # eye corners, nose bridge and base: still in speech
+CANONICAL = np.array([  # where they go in the unit square of a whole-face crop
+    [0.27, 0.38], [0.42, 0.38], [0.58, 0.38], [0.73, 0.38], [0.5, 0.38], [0.5, 0.435], [0.5, 0.49],
+    [0.5, 0.545], [0.5, 0.61]])
+MOUTH_SIDE = 0.42     # of that square: the mouth crop
+MOUTH_TOP = 0.64      # of that square's height: the mouth is below, nose and eyes are above
+
+
 def without_mouth(crops: np.ndarray) -> np.ndarray:
-    """Aligned head crops (T, s, s, 3) with everything below the nose set to grey, at the same place in every frame.
+    """Aligned head crops (T, s, s, 3) with all below the nose grey, at one place in every frame.
 
     A mask that followed the mouth would itself show how far it is open.
     """
@@ -27,17 +36,9 @@ def to_image(frames: np.ndarray) -> Tensor:
     return torch.from_numpy(np.array(frames)).permute(0, 3, 1, 2).float() / 255
 
 
-# ---------------------------------------------------------------------------------------------- crops
-
-STABLE = [36, 39, 42, 45, 27, 28, 29, 30, 33]  # eye corners, nose bridge and base: speech does not move them
-CANONICAL = np.array([[0.27, 0.38], [0.42, 0.38], [0.58, 0.38], [0.73, 0.38], [0.5, 0.38], [0.5, 0.435], [0.5, 0.49],
-                      [0.5, 0.545], [0.5, 0.61]])  # where they go in the unit square of a whole-face crop
-MOUTH_SIDE = 0.42     # of that square: the mouth crop
-MOUTH_TOP = 0.64      # of that square's height: the mouth is below, nose and eyes are above
-
-
-def similarity(source: Float[np.ndarray, "T P 2"], target: Float[np.ndarray, "P 2"]) -> Float[np.ndarray, "T 2 3"]:
-    """Least-squares similarity (rotation, one scale, shift; no mirror) from source (T, P, 2) to target, as (T, 2, 3).
+def similarity(source: Float[np.ndarray, "T P 2"], target: Float[np.ndarray, "P 2"]
+               ) -> Float[np.ndarray, "T 2 3"]:
+    """Least-squares similarity (rotation, one scale, shift; no mirror) from source to target.
 
     With points as complex numbers it is z -> a z + b (Umeyama 1991, in two dimensions).
     """
@@ -45,14 +46,16 @@ def similarity(source: Float[np.ndarray, "T P 2"], target: Float[np.ndarray, "P 
     z0, w0 = z.mean(1, keepdims=True), w.mean()
     a = ((z - z0).conj() * (w - w0)).sum(1) / (np.abs(z - z0) ** 2).sum(1)  # (T,)
     b = w0 - a * z0[:, 0]
-    return np.stack([np.stack([a.real, -a.imag, b.real], -1), np.stack([a.imag, a.real, b.imag], -1)], 1)
+    first, second = [a.real, -a.imag, b.real], [a.imag, a.real, b.imag]
+    return np.stack([np.stack(first, -1), np.stack(second, -1)], 1)
 
 
 def _warp(frame: np.ndarray, M: np.ndarray, out: int) -> np.ndarray:
-    """Warp by M (2, 3) in px with centres at +0.5. A strong reduction first shrinks the frame, against aliasing."""
+    """Warp by M (2, 3) in px, centres at +0.5; a frame to be much reduced is shrunk first."""
     factor = max(1, int(1 / np.hypot(M[0, 0], M[1, 0])))
     height, width = frame.shape[:2]
-    small = cv2.resize(frame, (max(1, width // factor), max(1, height // factor)), interpolation=cv2.INTER_AREA)
+    reduced = max(1, width // factor), max(1, height // factor)
+    small = cv2.resize(frame, reduced, interpolation=cv2.INTER_AREA)  # against aliasing
     A = M[:, :2] * [width / small.shape[1], height / small.shape[0]]
     shift = M[:, 2] + A @ [0.5, 0.5] - 0.5  # OpenCV counts pixel centres at whole numbers
     return cv2.warpAffine(small, np.column_stack([A, shift]), (out, out), flags=cv2.INTER_LINEAR,
@@ -61,21 +64,22 @@ def _warp(frame: np.ndarray, M: np.ndarray, out: int) -> np.ndarray:
 
 def stable_crop(frames: UInt8[np.ndarray, "T H W 3"], landmarks: Float[np.ndarray, "T 68 2"],
                 out: int) -> UInt8[np.ndarray, "T {out} {out} 3"]:
-    """Whole faces, each frame turned, scaled and shifted so that eyes and nose stay in place: pose gone, lips move."""
+    """Whole faces, turned, scaled and shifted so that eyes and nose stay: pose gone, lips move."""
     moves = similarity(landmarks[:, STABLE], CANONICAL * out)
     return np.stack([_warp(frame, M, out) for frame, M in zip(frames, moves)])
 
 
-def mouth_crop(frames: UInt8[np.ndarray, "T H W 3"], landmarks: Float[np.ndarray, "T 68 2"], out: int,
-               whole: Float[np.ndarray, "N 68 2"] | None = None) -> UInt8[np.ndarray, "T {out} {out} 3"]:
-    """As stable_crop, a square around the clip's mean mouth: for E_lip (Eq. 8). One square a clip, so lip motion stays.
+def mouth_crop(frames: UInt8[np.ndarray, "T H W 3"], landmarks: Float[np.ndarray, "T 68 2"],
+               out: int, whole: Float[np.ndarray, "N 68 2"] | None = None
+               ) -> UInt8[np.ndarray, "T {out} {out} 3"]:
+    """As stable_crop, a square around the clip's mean mouth: for E_lip (Eq. 8).
 
-    Where the frames are only a part of the clip, `whole` has the landmarks of all of it, so that every part gets one
-    square.
+    One square per clip, so lip motion stays. Where the frames are only a part of the clip, `whole`
+    has the landmarks of all of it, so that every part gets one square.
     """
     target = CANONICAL * (out / MOUTH_SIDE)
     whole = landmarks if whole is None else whole
-    all_moves, moves = similarity(whole[:, STABLE], target), similarity(landmarks[:, STABLE], target)
+    all_moves, moves = (similarity(marks[:, STABLE], target) for marks in (whole, landmarks))
     lips = np.einsum("tij,tpj->tpi", all_moves[:, :, :2], whole[:, 48:]) + all_moves[:, None, :, 2]
     moves[:, :, 2] += out / 2 - lips.mean((0, 1))
     return np.stack([_warp(frame, M, out) for frame, M in zip(frames, moves)])

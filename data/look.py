@@ -1,22 +1,23 @@
-"""look.py - colours and lights of a folder of meshes (C_al, C_ill of Sec. 4.1): its own, or painted here.
+"""look.py - Sec. 4.1, C_al and C_ill: colours and lights of a folder of meshes.
 
-Stand-in heads bring theirs. VOCASET's meshes have none: skin, lips, brows, hair and eyes are painted by the landmarks.
-In: a folder, or neutral vertices (V, 3). Out: Look; colours (V, 3) and gloss (V,). Next: mesh_takes.py.
+Stand-in heads bring theirs. VOCASET's meshes have none, so skin, lips, brows, hair and eyes are
+painted here by the landmarks, and lights are drawn.
+
+In:  a folder, or neutral vertices (V, 3). Out: Look; colours (V, 3) and gloss (V,).
+Read next: mesh_takes.py.
 """
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from jaxtyping import Float, Int
+from matplotlib.path import Path as Outline
 
 from data.voca import FLAME_EYES, FLAME_VERTICES
 from synthetic.light import light_set
 from tools.errors import InputError
-
-# ---------------------------------------------------------------------------------------------- paint
 
 PALETTES = [  # sRGB 0..1: skin, lips, hair and brows, iris
     ((0.87, 0.68, 0.57), (0.72, 0.36, 0.35), (0.30, 0.20, 0.13), (0.30, 0.45, 0.60)),
@@ -27,33 +28,33 @@ LIGHTS = 6            # rooms drawn from the seed for folders that bring none
 
 
 def _inside(points: np.ndarray, outline: np.ndarray) -> np.ndarray:
-    """Which of points (V, 2) lie in the polygon (P, 2)."""
-    polygon = np.round(outline * 1000).astype(np.int32)  # OpenCV's exact test wants a contour; 0.001 dm = 0.1 mm
-    return np.array([cv2.pointPolygonTest(polygon, (float(x), float(y)), False) >= 0 for x, y in points * 1000])
+    """Which of points (V, 2) lie in the polygon (P, 2) or on its edge; it runs clockwise, y up."""
+    return Outline(outline).contains_points(points, radius=-1e-6)  # below 0: grows a clockwise one
 
 
 def _near_line(points: np.ndarray, line: np.ndarray, radius: float) -> np.ndarray:
     """Which of points (V, 3) lie within radius of the polyline (P, 3)."""
     start, step = line[:-1], np.diff(line, axis=0)
-    along = np.einsum("vsc,sc->vs", points[:, None] - start, step) / np.maximum((step**2).sum(1), 1e-9)
+    along = np.einsum("vsc,sc->vs", points[:, None] - start, step)
+    along = along / np.maximum((step**2).sum(1), 1e-9)
     foot = start + np.clip(along, 0, 1)[..., None] * step  # (V, P - 1, 3)
     return np.linalg.norm(points[:, None] - foot, axis=2).min(1) < radius
 
 
 def _is_hair(v: np.ndarray, m: np.ndarray) -> np.ndarray:
-    """Above a hair line from over the forehead, over the ears, down to the nape; v (V, 3), landmarks m (68, 3)."""
+    """Which of v (V, 3) lie above a line forehead - ears - nape, by the landmarks m (68, 3)."""
     brow, mouth, ear = m[17:27, 1].mean(), m[48:68, 1].mean(), m[[0, 16], 2].mean()
     face = brow - m[33, 1]  # brows to the base of the nose: the forehead is about as high
     at_z = [ear - 0.75, ear - 0.45, ear - 0.1, m[[17, 26], 2].mean(), m[27, 2]]
-    return v[:, 1] > np.interp(v[:, 2], at_z, [mouth, mouth + 0.3 * face, brow + 0.1 * face, brow + 0.5 * face,
-                                              brow + 0.85 * face])
+    heights = [mouth, mouth + 0.3 * face, brow + 0.1 * face, brow + 0.5 * face, brow + 0.85 * face]
+    return v[:, 1] > np.interp(v[:, 2], at_z, heights)
 
 
 def paint_head(template: Float[np.ndarray, "V 3"], marks: Int[np.ndarray, " 68"],
                palette: int = 0) -> tuple[Float[np.ndarray, "V 3"], Float[np.ndarray, " V"]]:
-    """Colours (V, 3) in 0..1 and gloss (V,) for a head that has none: skin, lips, brows, hair, FLAME's eyeballs.
+    """Colours (V, 3) in 0..1 and gloss (V,): skin, lips, brows, hair, FLAME's eyeballs.
 
-    template: neutral vertices, head frame, dm. marks: its landmark vertices. palette counts round PALETTES.
+    template: neutral vertices, head frame, dm; marks: their landmarks; palette: round PALETTES.
     """
     skin, lips, hair, iris = (np.array(c) for c in PALETTES[palette % len(PALETTES)])
     m = template[marks]  # (68, 3)
@@ -82,7 +83,7 @@ class Look:
 
 
 def open_look(folder: Path, seed: int) -> Look:
-    """Albedos, gloss and lights (L, 9, 3): the folder's own files where it has them, else lights from the seed."""
+    """Albedos, gloss and lights (L, 9, 3): the folder's own; without them, lights by the seed."""
     rng = np.random.default_rng([seed, 1])
     try:
         read = {name: np.load(folder / f"{name}.npy", allow_pickle=False)
@@ -90,7 +91,7 @@ def open_look(folder: Path, seed: int) -> Look:
         path = folder / "factors.json"
         factors = json.loads(path.read_text()) if path.is_file() else {}
     except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{folder}: albedo.npy, gloss.npy, lights.npy or factors.json is damaged ({error}); "
-                         "write the stand-in heads again with toyset.py") from error
+        raise InputError(f"{folder}: albedo.npy, gloss.npy, lights.npy or factors.json is damaged "
+                         f"({error}); write the stand-in heads again") from error
     lights = read["lights"] if "lights" in read else light_set(LIGHTS, rng)
     return Look(read.get("albedo"), read.get("gloss"), lights, factors)

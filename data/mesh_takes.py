@@ -1,8 +1,10 @@
-"""mesh_takes.py - takes from a folder in VOCASET's layout (Sec. 4.1): plan each one, render it, describe it.
+"""mesh_takes.py - Sec. 4.1: takes from a folder in VOCASET's layout: planned, rendered, described.
+
+VOCASET's training files hold no pictures, so its meshes are rendered here with our own colours,
+light and head motion: a substitution.
 
 In:  what voca.py and look.py read: meshes at 60 fps, sound, colours, lights. Out: list[Take].
-VOCASET's training files hold no pictures, so its meshes are rendered here with our own colours, light and head
-motion: a substitution. Next: synthetic/rasteriser.py, tracking.py (the basis of expressions).
+Read next: synthetic/rasteriser.py, tracking.py (the basis of expressions).
 """
 
 import contextlib
@@ -38,7 +40,7 @@ class _Plan:
     """A take of meshes before it is rendered."""
     subject: str
     sentence: str
-    rows: np.ndarray            # (T,) into data_verts
+    rows: np.ndarray            # (T,) of data_verts
     ids: np.ndarray             # (T,)
     wave: np.ndarray
     origin: np.ndarray          # (3,) metres
@@ -67,17 +69,20 @@ def _template(voca: Voca, subject: str) -> np.ndarray:
     """Neutral vertices (V, 3) of a subject, metres."""
     template = np.asarray(voca.templates.get(subject, ()), dtype=float)
     if template.shape != voca.verts.shape[1:]:
-        found = f"is {template.shape}, want {voca.verts.shape[1:]}" if template.size else "is missing"
+        want = voca.verts.shape[1:]
+        found = f"is {template.shape}, want {want}" if template.size else "is missing"
         raise InputError(f"{voca.folder / 'templates.pkl'}: the template of {subject} {found}; "
                          "take it from the same download as data_verts.npy")
     return template
 
 
-def _plan(voca: Voca, look: Look, subject: str, sentence: str, everyone: list[str],
-          seed: int) -> _Plan | None:
-    frames = {int(f): int(row) for f, row in voca.index[subject][sentence].items() if int(f) % 2 == 0}
+def _plan(voca: Voca, look: Look, subject: str, sentence: str, everyone: list[str], seed: int
+          ) -> _Plan | None:
+    """How a take is going to look; None, said aloud, where it has no sound or no frames."""
+    index = {int(frame): int(row) for frame, row in voca.index[subject][sentence].items()}
+    kept = sorted(frame for frame in index if frame % 2 == 0)
     wave = _wave_of(voca, subject, sentence)
-    if wave is None or not frames:
+    if wave is None or not kept:
         print(f"skipped {subject}/{sentence}: it has no {'sound' if wave is None else 'frames'}")
         return None
     template = _template(voca, subject)
@@ -85,22 +90,23 @@ def _plan(voca: Voca, look: Look, subject: str, sentence: str, everyone: list[st
     rng = np.random.default_rng([seed, zlib.crc32(f"{subject}/{sentence}".encode())])
     drawn = {"albedo": int(rng.integers(len(PALETTES if look.albedo is None else look.albedo))),
              "light": int(rng.integers(len(look.lights)))}
-    ids = np.array(sorted(frames)) // 2
+    ids = np.array(kept) // 2
     motion = head_motion(int(ids[-1]) + 1, MESH_FPS / 2, rng)[ids]
     chosen = look.factors.get(subject, {}).get(sentence, drawn)
-    labels = {"id": everyone.index(subject), "albedo": int(chosen["albedo"]), "light": int(chosen["light"])}
-    return _Plan(subject, sentence, np.array([frames[f] for f in sorted(frames)]), ids, wave, origin,
-                 (template - origin) * 10, motion, labels)
+    labels = {"id": everyone.index(subject), "al": int(chosen["albedo"]), "ill": int(chosen["light"])}
+    rows, template = np.array([index[frame] for frame in kept]), (template - origin) * 10
+    return _Plan(subject, sentence, rows, ids, wave, origin, template, motion, labels)
 
 
 def _marks_of(voca: Voca, plan: _Plan) -> np.ndarray:
-    """3D landmarks (T, 68, 3) of every frame, head frame, dm; row by row, so that little of the big file is read."""
-    return (np.stack([voca.verts[row, voca.marks] for row in plan.rows]).astype(float) - plan.origin) * 10
+    """3D landmarks (T, 68, 3) of every frame, head frame, dm."""
+    marks = [voca.verts[row, voca.marks] for row in plan.rows]  # so little of the big file is read
+    return (np.stack(marks).astype(float) - plan.origin) * 10
 
 
 @contextlib.contextmanager
 def _workers(pixels: int) -> Iterator[ProcessPoolExecutor | None]:
-    """One process a core for a long rendering; None for a short one, which would be over before they have started."""
+    """One process per core for a long rendering; None for one shorter than their start."""
     if pixels < POOL_FROM or os.cpu_count() == 1:
         yield None
         return
@@ -114,44 +120,55 @@ def _workers(pixels: int) -> Iterator[ProcessPoolExecutor | None]:
 def _render(voca: Voca, look: Look, plan: _Plan, size: int, frames: np.ndarray, masks: np.ndarray,
             bar: tqdm, pool: ProcessPoolExecutor | None) -> None:
     """Render the take into frames (T, H, W, 3) and masks (T, H, W), BLOCK frames at a time."""
-    colors, gloss = paint_head(plan.template, voca.marks, plan.labels["albedo"])
+    colors, gloss = paint_head(plan.template, voca.marks, plan.labels["al"])
     if look.albedo is not None:
-        colors, gloss = look.albedo[plan.labels["albedo"]], look.gloss
-    portraits = functools.partial(rasteriser.portraits, faces=voca.faces, colors=colors, gloss=gloss,
-                                  light=look.lights[plan.labels["light"]], size=size)
+        colors, gloss = look.albedo[plan.labels["al"]], look.gloss
+    portraits = functools.partial(rasteriser.portraits, faces=voca.faces, colors=colors,
+                                  gloss=gloss, light=look.lights[plan.labels["ill"]], size=size)
     blocks = [slice(k, k + BLOCK) for k in range(0, len(plan.rows), BLOCK)]
     vertices = ((voca.verts[plan.rows[block]] - plan.origin) * 10 for block in blocks)
     poses = (plan.head_to_world[block] for block in blocks)
-    for block, (images, covers) in zip(blocks, (map if pool is None else pool.map)(portraits, vertices, poses)):
+    pictures = (map if pool is None else pool.map)(portraits, vertices, poses)
+    for block, (images, covers) in zip(blocks, pictures):
         frames[block], masks[block] = images, covers
         bar.update(len(images))
 
 
 def load_meshes(folder: Path, size: int, cache_dir: Path, subjects: list[str] | int | None,
                 sentences: list[str] | int | None, seed: int) -> list[Take]:
-    """Takes of a folder, rendered once and kept in cache_dir; arguments and errors are those of data.load."""
+    """Takes of a folder, rendered once and kept in cache_dir; errors as in data.prepare.load."""
     voca, look = open_folder(folder), open_look(folder, seed)
     pairs = choose(voca, subjects, sentences)
     everyone = sorted({subject for subject, _ in pairs})
     plans = [_plan(voca, look, *pair, everyone, seed) for pair in pairs]
     plans = [plan for plan in plans if plan is not None]
     if not plans:
-        raise InputError(f"{folder}: none of the {len(pairs)} sentences chosen has frames and sound; choose others")
+        raise InputError(f"{folder}: none of the {len(pairs)} sentences chosen has frames and "
+                         "sound; choose others")
     voca.audio = {}  # several hundred MB in the real set
     paths = [cache_paths(cache_dir, plan.name, voca.key, size, seed) for plan in plans]
-    todo = [i for i in range(len(plans)) if not have(paths[i])]
-    if todo:
-        total = sum(len(plans[i].rows) for i in todo)
-        check_disk(cache_dir, total, size)
-        with _workers(total * size * size) as pool, tqdm(total=total, unit="frame", desc="rendering",
-                                                         mininterval=0.5) as bar:
-            for i in todo:
-                write_pair(paths[i], len(plans[i].rows), size,
-                           lambda frames, masks: _render(voca, look, plans[i], size, frames, masks, bar, pool))
+    _render_missing(voca, look, plans, paths, size)
     return _mesh_takes(voca, plans, paths, size)
 
 
-def _mesh_takes(voca: Voca, plans: list[_Plan], paths: list[tuple[Path, Path]], size: int) -> list[Take]:
+def _render_missing(voca: Voca, look: Look, plans: list[_Plan], paths: list[tuple[Path, Path]],
+                    size: int) -> None:
+    """Render the takes whose frames are not in the cache yet."""
+    todo = [(plan, pair) for plan, pair in zip(plans, paths) if not have(pair)]
+    if not todo:
+        return
+    total = sum(len(plan.rows) for plan, _ in todo)
+    check_disk(paths[0][0].parent, total, size)
+    with (_workers(total * size * size) as pool,
+          tqdm(total=total, unit="frame", desc="rendering", mininterval=0.5) as bar):
+        for plan, pair in todo:
+            fill = functools.partial(_render, voca, look, plan, size, bar=bar, pool=pool)
+            write_pair(pair, len(plan.rows), size, fill)
+
+
+def _mesh_takes(voca: Voca, plans: list[_Plan], paths: list[tuple[Path, Path]], size: int
+                ) -> list[Take]:
+    """The takes, whose expressions share one basis."""
     marks = [_marks_of(voca, plan) for plan in plans]  # each (T, 68, 3)
     offsets = [m - plan.template[voca.marks] for m, plan in zip(marks, plans)]
     neutral = {plan.subject: plan.template[voca.marks] for plan in plans}
@@ -159,12 +176,14 @@ def _mesh_takes(voca: Voca, plans: list[_Plan], paths: list[tuple[Path, Path]], 
     some = np.concatenate(offsets)[::every]
     basis = tracking.pca_model(np.stack(list(neutral.values())), some, EXPRESSIONS).exp_basis
     K, distance = default_camera(size)
-    background = np.broadcast_to(np.round(np.array(rasteriser.BACKDROP) * 255).astype(np.uint8), (size, size, 3)).copy()
+    backdrop = np.round(np.array(rasteriser.BACKDROP) * 255).astype(np.uint8)
+    background = np.broadcast_to(backdrop, (size, size, 3)).copy()
     takes = []
     for plan, points, offset, pair in zip(plans, marks, offsets, paths):
         cameras = camera_of_motion(plan.head_to_world, distance)
+        f_exp = tracking.expression_coefficients(basis, offset)
         frames, masks = (np.load(path, mmap_mode="r") for path in pair)
-        takes.append(Take(plan.name, plan.subject, MESH_FPS / 2, plan.ids, project(points, K, cameras), K, cameras,
-                          tracking.expression_coefficients(basis, offset), basis, plan.wave, plan.labels,
-                          frames, masks, background, "mesh"))
+        takes.append(Take(plan.name, plan.subject, MESH_FPS / 2, plan.ids,
+                          project(points, K, cameras), K, cameras, f_exp, basis, plan.wave,
+                          plan.labels, frames, masks, background, "mesh"))
     return takes

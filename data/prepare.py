@@ -1,8 +1,8 @@
 """prepare.py - Sec. 3.1, 4.1: from what the user has to training frames and held-out frames.
 
-In:  a folder in VOCASET's layout (real, or written by synthetic/dataset.py), a clip NAME.mp4 with
-     NAME.landmarks.npy, or nothing: stand-in heads.
-Out: two Corpora: frames, masks, P_cam, F_exp, crops and F_A of every frame. Next: train.py.
+In: a folder in VOCASET's layout (real, or written by synthetic/dataset.py), a clip NAME.mp4 with
+NAME.landmarks.npy, or nothing: stand-in heads. Out: two Corpora, with images, masks, P_cam, F_exp,
+crops and F_A of every frame. Next: train.py.
 """
 
 from pathlib import Path
@@ -22,12 +22,13 @@ from tools.errors import InputError
 from tools.landmarks import load_landmarks
 from tools.media import video_info
 
-HELD_OUT = 1 / 11     # of a clip, at its end, as AD-NeRF splits its videos
+HELD_OUT = 1 / 11  # of a clip, at its end, as AD-NeRF splits its videos
 
 
-def load(path: str | Path, size: int, cache_dir: str | Path, subjects: list[str] | int | None = None,
-         sentences: list[str] | int | None = None, seed: int = 0) -> list[Take]:
-    """Takes of a VOCASET folder or of one clip, images size x size, kept as memory-mapped files in cache_dir.
+def load(path: str | Path, size: int, cache_dir: str | Path,
+         subjects: list[str] | int | None = None, sentences: list[str] | int | None = None,
+         seed: int = 0) -> list[Take]:
+    """Takes of a VOCASET folder or of one clip, images size x size, memory-mapped in `cache_dir`.
 
     subjects, sentences: names, or how many (the first ones; at most). None: VOCA's training
     subjects where the folder has any of VOCASET's, else all; all sentences. seed draws the colours,
@@ -42,10 +43,7 @@ def load(path: str | Path, size: int, cache_dir: str | Path, subjects: list[str]
 
 
 def check_source(path: str | Path) -> None:
-    """Raise InputError now, before anything is written, when load() could not begin.
-
-    No such source, parts missing.
-    """
+    """Raise InputError, before anything is written, where load() would find too little."""
     path = Path(path)
     if path.is_dir():
         check_parts(path)
@@ -56,41 +54,38 @@ def check_source(path: str | Path) -> None:
 
 
 def chosen(text: str | None) -> list[str] | int | None:
-    """What the user wrote for subjects or sentences.
-
-    "3" -> 3, "toy01,toy02" -> those names, None -> None.
-    """
+    """What the user asks for: "3" -> 3, "toy01,toy02" -> those names, None or "" -> None."""
     if text is None or text.strip() == "":
         return None
-    return int(text) if text.strip().isdigit() else [name.strip() for name in text.split(",") if name.strip()]
+    if text.strip().isdigit():
+        return int(text)
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def split(takes: list[Take]) -> tuple[list[tuple[int, np.ndarray]], list[tuple[int, np.ndarray]]]:
-    """(training, held out), each a list of (index of the take, its rows).
+    """(training, held out), each a list of (index of the take, numbers of its frames).
 
     Held out: of meshes the last sentence of every subject that has two or more; otherwise the last
     1/11 of the frames.
     """
     train, held = [], []
     for i, take in enumerate(takes):
-        rows = np.arange(len(take.frame_ids))
+        numbers = np.arange(len(take.frame_ids))
         same = [j for j, other in enumerate(takes) if other.subject == take.subject]
         if take.kind == "mesh" and len(same) > 1:
-            (held if i == same[-1] else train).append((i, rows))
+            (held if i == same[-1] else train).append((i, numbers))
         else:
-            cut = len(rows) - max(1, round(len(rows) * HELD_OUT))
-            train.append((i, rows[:cut]))
-            held.append((i, rows[cut:]))
+            cut = len(numbers) - max(1, round(len(numbers) * HELD_OUT))
+            train.append((i, numbers[:cut]))
+            held.append((i, numbers[cut:]))
     return train, held
 
 
 def prepare(cfg: Config, out: Path, device: torch.device) -> tuple[Corpus, Corpus]:
-    """Read or render every frame, track, align the sound.
-
-    Returns the training frames and the held-out frames.
-    """
+    """Read or render every frame, track, align the sound: training frames and held-out frames."""
     cache, source = out / "prepared", cfg.data
-    features = feature_extractor(cfg.audio_features, cfg.audio_window, device)  # first: a wrong name fails at once
+    # First, so that a wrong name fails at once.
+    features = feature_extractor(cfg.audio_features, cfg.audio_window, device)
     if source is None:
         source = cache / "heads"
         if not (source / "data_verts.npy").is_file():
@@ -99,9 +94,9 @@ def prepare(cfg: Config, out: Path, device: torch.device) -> tuple[Corpus, Corpu
     takes = load(source, cfg.size, cache, chosen(cfg.subjects), chosen(cfg.sentences), cfg.seed)
     corpora = []
     for name, part in zip(("train", "heldout"), split(takes)):
-        corpora.append(Corpus([takes[i] for i, _ in part], [rows for _, rows in part]))
+        corpora.append(Corpus([takes[i] for i, _ in part], [numbers for _, numbers in part]))
         corpora[-1].prepare(cache / name, cfg.crop, features, cfg.blank_mouth)
     if len(corpora[0].pair_starts) == 0:
-        raise InputError(f"{source}: no two consecutive frames with landmarks and sound to train on; "
-                         "give a longer clip")
+        raise InputError(f"{source}: no two consecutive frames with landmarks and sound to train "
+                         "on; give a longer clip")
     return corpora[0], corpora[1]

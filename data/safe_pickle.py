@@ -1,7 +1,9 @@
-"""safe_pickle.py - the pickles of a data set, read without running anything that they name.
+"""safe_pickle.py - Sec. 4.1's pickles, read without running anything that they name.
 
-A pickle can call any function of Python. VOCASET's hold dictionaries, numbers, text and arrays of numbers, written by
-Python 2 (latin1); only these are rebuilt, everything else is refused. Next: voca.py, which reads them.
+A pickle can call any function of Python. VOCASET's hold dictionaries, numbers, text and arrays of
+numbers, written by Python 2 (latin1); only these are rebuilt, everything else is refused.
+
+In:  a path. Out: its nested containers with NumPy arrays. Read next: voca.py, which reads them.
 """
 
 import pickle
@@ -11,21 +13,19 @@ import numpy as np
 
 from tools.errors import InputError
 
-# ---------------------------------------------------------------------------------------------- pickles of strangers
 
 class _Plain:
-    """Rebuilds NumPy's pickled dtypes and arrays of plain numbers from their state, without NumPy's own hooks."""
+    """Rebuilds pickled dtypes and arrays of numbers from their state, without NumPy's own hooks."""
 
     def __init__(self, *args):
         self.args, self.value = args, None
 
     def __setstate__(self, state):
-        if self.args and isinstance(self.args[0], str):      # a dtype: args ("i2", ...), state (version, "<", ...)
+        if self.args and isinstance(self.args[0], str):  # a dtype: ("i2", ...), (version, "<", ...)
             self.args = (state[1].strip("=|") + self.args[0].lstrip("<>=|"),)
-        else:                                                # an array: (version, shape, dtype, is_fortran, bytes)
+        else:  # an array: (version, shape, dtype, is_fortran, bytes)
             _, shape, dtype, fortran, raw = state
-            raw = raw.encode("latin1") if isinstance(raw, str) else raw
-            self.value = np.frombuffer(raw, dtype.numbers()).reshape(shape, order="F" if fortran else "C")
+            self.value = _frombuffer(raw, dtype, shape, "F" if fortran else "C")
 
     def numbers(self) -> np.dtype:
         dtype = np.dtype(self.args[0])
@@ -34,25 +34,27 @@ class _Plain:
         return dtype
 
 
-def _scalar(dtype: _Plain, raw):
-    return np.frombuffer(raw.encode("latin1") if isinstance(raw, str) else raw, dtype.numbers())[0].item()
-
-
 def _frombuffer(raw, dtype: _Plain, shape: tuple, order: str) -> np.ndarray:
+    raw = raw.encode("latin1") if isinstance(raw, str) else raw
     return np.frombuffer(raw, dtype.numbers()).reshape(shape, order=order)
+
+
+def _scalar(dtype: _Plain, raw):
+    return _frombuffer(raw, dtype, (-1,), "C")[0].item()
 
 
 def _encode(text: str, codec: str = "latin1") -> bytes:
     return text.encode({"latin1": "latin1"}[codec])
 
 
-ADMITTED = {("numpy.core.multiarray", "_reconstruct"): _Plain, ("numpy.core.multiarray", "scalar"): _scalar,
-            ("numpy.core.numeric", "_frombuffer"): _frombuffer, ("_codecs", "encode"): _encode,
-            ("numpy", "ndarray"): _Plain, ("numpy", "dtype"): _Plain}
+ADMITTED = {
+    ("numpy.core.multiarray", "_reconstruct"): _Plain, ("numpy.core.multiarray", "scalar"): _scalar,
+    ("numpy.core.numeric", "_frombuffer"): _frombuffer, ("_codecs", "encode"): _encode,
+    ("numpy", "ndarray"): _Plain, ("numpy", "dtype"): _Plain}
 
 
 class _SafeUnpickler(pickle.Unpickler):
-    """Admits plain containers and arrays of numbers. A pickle can name any function of Python; the rest is refused."""
+    """Admits plain containers and arrays of numbers; every other name is refused."""
 
     def find_class(self, module, name):
         place = (module.replace("numpy._core", "numpy.core"), name)  # NumPy 2 renamed it
@@ -71,7 +73,7 @@ def _unwrap(tree):
 
 
 def safe_pickle(path: str | Path) -> dict:
-    """Load a pickle of nested containers, numbers, text and numeric arrays, also one written by Python 2 (latin1).
+    """Load a pickle of nested containers, numbers, text and numeric arrays, Python 2's too.
 
     Raises InputError on a damaged file and on any name outside that list, without running it.
     """
@@ -79,9 +81,11 @@ def safe_pickle(path: str | Path) -> dict:
         with open(path, "rb") as file:
             return _unwrap(_SafeUnpickler(file, encoding="latin1").load())
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; take it from the download that it belongs to") from None
+        raise InputError(f"{path}: no such file; "
+                         "take it from the download that it belongs to") from None
     except pickle.UnpicklingError as error:
-        raise InputError(f"{path}: refused, it {error}; get the file from its publisher again") from error
+        raise InputError(f"{path}: refused, it {error}; "
+                         "get the file from its publisher again") from error
     except Exception as error:  # a damaged pickle can raise anything
         raise InputError(f"{path}: is damaged ({type(error).__name__}); "
                          "get the file from its publisher again") from error

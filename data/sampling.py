@@ -14,22 +14,20 @@ from data.corpus import LABELS, Corpus
 from dhnerf import CODES
 
 FACE = slice(17, 68)  # landmarks of brows, nose, eyes and mouth
-# Sizes of draws among which the best is taken: to look at all frames for each anchor would cost
-# more than training.
-SIMILAR_POOL = 64  # frames, of which the nearest in expression is the positive
-SHARED_POOL = 8  # frames that share the label, of which the positive shares least else
-NEGATIVE_POOL = 4  # times as many frames as negatives are wanted, of which the hardest or farthest are taken
-FAR_POOL = 2  # times as many frames as negatives are wanted, the farther ones of these, drawn from at random
-LOOKALIKE_POOL = 256  # frames of a person, of which the lookalikes of a frame are the nearest
+# Sizes of draws, in frames, among which the best are taken: to look at all frames for each anchor
+# would cost more than training.
+SIMILAR_POOL = 64  # of these the nearest in expression is the positive
+SHARED_POOL = 8  # all share the label; of these the positive is the one that shares least else
+NEGATIVE_POOL = 4  # times the negatives wanted; of these the hardest or the farthest are kept
+FAR_POOL = 2  # times the negatives wanted: so many of the farthest, to draw the negatives from
+LOOKALIKE_POOL = 256  # of one person; of these the nearest are a frame's lookalikes
 
 
 def draws(corpus: Corpus, rare: float) -> np.ndarray:
-    """Probability (n,) of drawing each frame.
+    """Probability (n,) of drawing each frame: even, but for a share `rare` for the unusual.
 
-    Even, but for the share `rare`, which goes by how unusual it is.
-
-    That is how far its upper face is from the person's mean, squared. A blink fills one frame in
-    twenty; drawn evenly it is hardly learnt.
+    That share goes by how far a frame's upper face is from the person's mean, squared. A blink
+    fills one frame in twenty; drawn evenly it is hardly learnt.
     """
     away = np.empty(len(corpus))
     for person in np.unique(corpus.label["id"]):
@@ -39,10 +37,9 @@ def draws(corpus: Corpus, rare: float) -> np.ndarray:
     return ((1 - rare) + rare * away) / len(corpus)
 
 
-def patch_corners(corpus: Corpus, index: np.ndarray, side: int, step: int, rng: np.random.Generator) -> Tensor:
-    """Where to cut a patch out of each frame.
-
-    (B, 2) row and column, in feature pixels of `step` image pixels.
+def patch_corners(corpus: Corpus, index: np.ndarray, side: int, step: int,
+                  rng: np.random.Generator) -> Tensor:
+    """Corner (B, 2) of a patch of each frame: row, column, in feature pixels of `step` pixels.
 
     Half of the patches of `side` feature pixels lie about a landmark of brows, nose, eyes or mouth,
     the others anywhere: what moves is small, and an even draw would mostly show cheeks, hair and
@@ -61,33 +58,26 @@ def patch_corners(corpus: Corpus, index: np.ndarray, side: int, step: int, rng: 
     return torch.from_numpy(np.stack(corners)).long()
 
 
-# --------------------------------------------------------------------------------------------------
-# Contrast (Sec. 3.3): positives share the factor and little else, negatives as much but the factor
-# as they can
-
+# ---- Contrast (Sec. 3.3) -------------------------------------------------------------------------
+# Positives share the factor and little else; negatives as much as they can, but not the factor.
 
 def contrasted(corpus: Corpus) -> list[str]:
-    """Codes that can be contrasted: those that vary.
-
-    A clip has one identity, albedo and light, so only "ex".
-    """
+    """Codes that vary, and so can be contrasted; of a clip of one person and light only "ex"."""
     return [name for name in CODES if name == "ex" or len(np.unique(corpus.label[name])) > 1]
 
 
 def contrast(corpus: Corpus, name: str, anchor: int | np.integer, n: int, rng: np.random.Generator,
              among: np.ndarray | None = None) -> tuple[int | np.integer, np.ndarray]:
-    """A positive and n negatives (n,) of one anchor frame for the code `name`, out of frames `among` (None: all)."""
+    """A positive and n negatives (n,) of an anchor frame for a code, among frames (None: all)."""
     among = np.arange(len(corpus)) if among is None else among
     choose = _contrast_expression if name == "ex" else _contrast_label
     return choose(corpus, name, anchor, n, rng, among)
 
 
-def _contrast_label(corpus: Corpus, name: str, anchor: int | np.integer, n: int, rng: np.random.Generator,
-                    among: np.ndarray) -> tuple[int | np.integer, np.ndarray]:
-    """By label. The positive shares it and little else.
-
-    The negatives share much, but not the label.
-    """
+def _contrast_label(corpus: Corpus, name: str, anchor: int | np.integer, n: int,
+                    rng: np.random.Generator, among: np.ndarray
+                    ) -> tuple[int | np.integer, np.ndarray]:
+    """By label: the positive shares it and little else, the negatives share much, but not it."""
     same = corpus.label[name][among] == corpus.label[name][anchor]
     positives = rng.choice(among[same], SHARED_POOL) if same.any() else np.array([anchor])
     negatives = rng.choice(among[~same], NEGATIVE_POOL * n)
@@ -96,22 +86,22 @@ def _contrast_label(corpus: Corpus, name: str, anchor: int | np.integer, n: int,
 
 
 def _shared(corpus: Corpus, name: str, anchor: int | np.integer, frames: np.ndarray) -> np.ndarray:
-    """How much else than `name` each frame (n,) shares with the anchor.
-
-    Expression counts by nearness, 0 to 1.
-    """
-    others = [other for other in LABELS if other != name]
-    shared = sum((corpus.label[other][frames] == corpus.label[other][anchor]).astype(float) for other in others)
+    """What each frame (n,) shares with the anchor but `name`; expression counts from 0 to 1."""
+    shared = np.zeros(len(frames))
+    for other in LABELS:
+        if other != name:
+            shared += corpus.label[other][frames] == corpus.label[other][anchor]
     distance = _distance(corpus, anchor, frames)
     return shared + np.exp(-distance / (distance.mean() + 1e-9))
 
 
-def _contrast_expression(corpus: Corpus, _name: str, anchor: int | np.integer, n: int, rng: np.random.Generator,
-                         among: np.ndarray) -> tuple[int | np.integer, np.ndarray]:
+def _contrast_expression(corpus: Corpus, _name: str, anchor: int | np.integer, n: int,
+                         rng: np.random.Generator, among: np.ndarray
+                         ) -> tuple[int | np.integer, np.ndarray]:
     """By the upper face. The positive is the nearest, of another person where there is one.
 
-    The negatives are
-    the same person's, from the farther half of a draw."""
+    The negatives are the same person's, from the farther half of a draw.
+    """
     person = corpus.label["id"][among] == corpus.label["id"][anchor]
     others, own = among[~person], among[person & (among != anchor)]
     own = own if len(own) else np.array([anchor])
@@ -128,10 +118,11 @@ def _distance(corpus: Corpus, anchor: int | np.integer, frames: np.ndarray) -> n
 
 
 def lookalikes(corpus: Corpus, apart: float, seed: int, k: int = 4) -> np.ndarray:
-    """For each frame k others (n, k) of the person with the most similar upper face, at least `apart` s away.
+    """For each frame k others (n, k) of the person with the most similar upper face.
 
-    They are the same expression (nearest in F_exp) while the mouth is at another sound. Chosen
-    among LOOKALIKE_POOL random frames of the person, so that the cost grows with n only.
+    They lie at least `apart` s away, so they show the same expression (nearest in F_exp) while the
+    mouth is at another sound. Chosen among LOOKALIKE_POOL random frames of the person, so that the
+    cost grows with n only.
     """
     rng, found = np.random.default_rng(seed), np.empty((len(corpus), k), np.int64)
     label = corpus.label["id"]
@@ -140,8 +131,9 @@ def lookalikes(corpus: Corpus, apart: float, seed: int, k: int = 4) -> np.ndarra
         frames = own[label[i]]
         if len(frames) > LOOKALIKE_POOL:
             frames = rng.choice(frames, LOOKALIKE_POOL, replace=False)
-        away = (corpus.take[frames] != corpus.take[i]) | (np.abs(corpus.time[frames] - corpus.time[i]) >= apart)
-        frames = frames[away] if away.any() else np.array([i])  # a very short clip: the frame itself
+        distant = np.abs(corpus.time[frames] - corpus.time[i]) >= apart
+        away = (corpus.take[frames] != corpus.take[i]) | distant
+        frames = frames[away] if away.any() else np.array([i])  # a very short clip: the frame again
         nearest = np.argsort(_distance(corpus, i, frames), kind="stable")[:k]
         found[i] = np.resize(frames[nearest], k)
     return found

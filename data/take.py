@@ -1,8 +1,9 @@
-"""take.py - the unit of data: a take is one person speaking one stretch of sound (Sec. 3.1, 4.1).
+"""take.py - Sec. 3.1, 4.1: the unit of data, a take: one person speaking one stretch of sound.
 
 In:  what mesh_takes.py or clip.py found out about a take, and its frames one by one.
-Out: Take, with frames and masks in memory-mapped files, so that no set needs more memory than a few frames.
-Next: clip.py, which makes takes of clips, and mesh_takes.py, which makes them of VOCASET's meshes.
+Out: Take, with frames and masks in memory-mapped files, so that no set needs more memory than a few
+     frames.
+Read next: clip.py, which makes takes of clips, and mesh_takes.py, which makes them of meshes.
 """
 
 import hashlib
@@ -21,48 +22,52 @@ CACHE_VERSION = 2     # raise it when frames of the same source would come out d
 
 @dataclass
 class Take:
-    """One person speaking one stretch of sound, T frames. Arrays may be memory-mapped: index them, do not copy them."""
-    name: str                                    # "subject/sentence"
+    """One person's speech, T frames. Arrays may be memory-mapped: index them, do not copy them."""
+    name: str                                   # "subject/sentence"
     subject: str
     fps: float
-    frame_ids: Int[np.ndarray, " T"]             # frame id is shown at id / fps s of the sound; gaps where frames lack
-    landmarks: Float[np.ndarray, "T 68 2"]       # px of the output image, pixel centres at +0.5
-    K: Float[np.ndarray, "3 3"]                  # px of the output image
-    cam_to_head: Float[np.ndarray, "T 4 4"]      # P_cam: X_head = R X_cam + t, decimetres
-    f_exp: Float[np.ndarray, "T E"]              # F_exp
-    exp_basis: Float[np.ndarray, "E 68 3"]       # what f_exp multiplies
-    wave: Float[np.ndarray, " N"]                # mono 16 kHz
-    labels: dict[str, int]                       # "id", "albedo", "light"
+    frame_ids: Int[np.ndarray, " T"]            # shown at id / fps s of the sound; may have gaps
+    landmarks: Float[np.ndarray, "T 68 2"]      # px of the output image, pixel centres at +0.5
+    K: Float[np.ndarray, "3 3"]                 # px of the output image
+    cam_to_head: Float[np.ndarray, "T 4 4"]     # P_cam: X_head = R X_cam + t, decimetres
+    f_exp: Float[np.ndarray, "T E"]             # F_exp
+    exp_basis: Float[np.ndarray, "E 68 3"]      # what f_exp multiplies
+    wave: Float[np.ndarray, " N"]               # mono 16 kHz
+    labels: dict[str, int]                      # "id", "al", "ill": who, which albedo, which light
     frames: UInt8[np.ndarray, "T H W 3"]
-    masks: UInt8[np.ndarray, "T H W"]            # 255 = head (mesh) or face (clip)
+    masks: UInt8[np.ndarray, "T H W"]           # 255 = head (mesh) or face (clip)
     background: UInt8[np.ndarray, "H W 3"]
-    kind: str                                    # "mesh" | "clip"
+    kind: str                                   # "mesh" | "clip"
 
 
-# ---------------------------------------------------------------------------------------------- where frames are kept
+# ---- where frames are kept -----------------------------------------------------------------------
 
 def cache_paths(cache_dir: Path, name: str, *key) -> tuple[Path, Path]:
-    """Where frames and masks of a take are kept: the names change with everything that they depend on."""
-    digest = hashlib.sha256(json.dumps([CACHE_VERSION, name, *key], default=str).encode()).hexdigest()[:16]
+    """Where frames and masks of a take are kept; the names change with all they depend on."""
+    source = json.dumps([CACHE_VERSION, name, *key], default=str)
+    digest = hashlib.sha256(source.encode()).hexdigest()[:16]
     stem = name.replace("/", "_")
     return cache_dir / f"{stem}-{digest}-frames.npy", cache_dir / f"{stem}-{digest}-masks.npy"
 
 
 def check_disk(cache_dir: Path, n_frames: int, size: int) -> None:
-    """Make the folder and say how much is going to be written; InputError when the disk has no room for it."""
+    """Make the folder and say how much will be written; InputError when it does not fit."""
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{cache_dir}: cannot be made ({error.strerror}); choose another cache folder") from error
+        raise InputError(f"{cache_dir}: cannot be made ({error.strerror}); "
+                         "choose another cache folder") from error
     need, free = n_frames * size * size * 4 / 2**20, shutil.disk_usage(cache_dir).free / 2**20
-    print(f"preparing {n_frames} frames of {size} x {size}: {need:.0f} MB in {cache_dir} ({free:.0f} MB free)")
+    print(f"preparing {n_frames} frames of {size} x {size}: {need:.0f} MB in {cache_dir} "
+          f"({free:.0f} MB free)")
     if need > free * 0.95:
-        raise InputError(f"{cache_dir}: {need:.0f} MB are needed, {free:.0f} MB are free; "
-                         "free some space, choose another cache folder, fewer sentences or smaller images")
+        raise InputError(f"{cache_dir}: {need:.0f} MB are needed, {free:.0f} MB are free; free "
+                         "some space, choose another cache folder, fewer sentences or smaller "
+                         "images")
 
 
 def write_pair(paths: tuple[Path, Path], n: int, size: int, fill) -> None:
-    """Create frames and masks files of n images, let fill(frames, masks) write them, give them their names."""
+    """Create files of n frames and n masks, which fill(frames, masks) writes, then name them."""
     with replacing(paths[0]) as first, replacing(paths[1]) as second:
         frames = np.lib.format.open_memmap(first, "w+", np.uint8, (n, size, size, 3))
         masks = np.lib.format.open_memmap(second, "w+", np.uint8, (n, size, size))

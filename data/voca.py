@@ -1,9 +1,10 @@
-"""voca.py - reading a folder in VOCASET's layout (Sec. 4.1), the real one or one that synthetic/dataset.py wrote.
+"""voca.py - Sec. 4.1: reads a folder in VOCASET's layout, the real one or synthetic/dataset.py's.
 
-In:  data_verts.npy (N, V, 3) metres, 60 fps; subj_seq_to_idx.pkl {subject: {sentence: {frame: row}}};
-     raw_audio_fixed.pkl {subject: {sentence: {"audio", "sample_rate"}}}; templates.pkl {subject: (V, 3)}; a .ply.
+In:  data_verts.npy (N, V, 3) metres, 60 fps; templates.pkl {subject: (V, 3)}; a .ply with faces;
+     subj_seq_to_idx.pkl {subject: {sentence: {frame: row of data_verts}}};
+     raw_audio_fixed.pkl {subject: {sentence: {"audio", "sample_rate"}}}.
 Out: Voca: all of it, checked, vertices memory-mapped.
-Next: look.py (its colours and lights), mesh_takes.py (renders takes from both).
+Read next: look.py (its colours and lights), mesh_takes.py (renders takes from both).
 """
 
 from dataclasses import dataclass
@@ -11,16 +12,18 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
+from plyfile import PlyData, PlyParseError
 
 from data.safe_pickle import safe_pickle
 from tools.errors import InputError
 
 FLAME_VERTICES, FLAME_EYES = 5023, (slice(3931, 4477), slice(4477, 5023))
 FLAME_LANDMARKS = [  # vertices of the 68 iBUG landmarks in FLAME's topology
-    2210, 1963, 3056, 3424, 3423, 3421, 3419, 3416, 3414, 3635, 3643, 3646, 3650, 3652, 2004, 568, 728, 2567, 337, 338,
-    3154, 3712, 3868, 2135, 27, 18, 1430, 3560, 3561, 3501, 3564, 2751, 2793, 3556, 1676, 1623, 2428, 2453, 2494, 3631,
-    2278, 2359, 3832, 1343, 1218, 1154, 995, 829, 2820, 2864, 2774, 3543, 1657, 1749, 1703, 1774, 1802, 3503, 2905,
-    2881, 2845, 2787, 3531, 1670, 1730, 1804, 3504, 2907]
+    2210, 1963, 3056, 3424, 3423, 3421, 3419, 3416, 3414, 3635, 3643, 3646, 3650, 3652, 2004, 568,
+    728, 2567, 337, 338, 3154, 3712, 3868, 2135, 27, 18, 1430, 3560, 3561, 3501, 3564, 2751, 2793,
+    3556, 1676, 1623, 2428, 2453, 2494, 3631, 2278, 2359, 3832, 1343, 1218, 1154, 995, 829, 2820,
+    2864, 2774, 3543, 1657, 1749, 1703, 1774, 1802, 3503, 2905, 2881, 2845, 2787, 3531, 1670, 1730,
+    1804, 3504, 2907]
 VOCA_SPLIT = {  # by subject, as published in VOCA's README
     "train": ["FaceTalk_170728_03272_TA", "FaceTalk_170904_00128_TA", "FaceTalk_170725_00137_TA",
               "FaceTalk_170915_00223_TA", "FaceTalk_170811_03274_TA", "FaceTalk_170913_03279_TA",
@@ -28,15 +31,15 @@ VOCA_SPLIT = {  # by subject, as published in VOCA's README
     "val": ["FaceTalk_170811_03275_TA", "FaceTalk_170908_03277_TA"],
     "test": ["FaceTalk_170809_00138_TA", "FaceTalk_170731_00024_TA"]}
 PARTS = ("data_verts.npy", "subj_seq_to_idx.pkl", "raw_audio_fixed.pkl", "templates.pkl")
-ACCEPTED = ("give a folder with data_verts.npy, subj_seq_to_idx.pkl, raw_audio_fixed.pkl, templates.pkl and a .ply "
-            "with the faces (VOCASET: register at voca.is.tue.mpg.de; or leave --data out for stand-in heads), "
-            "or a clip NAME.mp4 with NAME.landmarks.npy beside it")
+ACCEPTED = ("give a folder with data_verts.npy, subj_seq_to_idx.pkl, raw_audio_fixed.pkl, "
+            "templates.pkl and a .ply with the faces (VOCASET: register at voca.is.tue.mpg.de; or "
+            "leave --data out for stand-in heads), or a clip NAME.mp4 with NAME.landmarks.npy "
+            "beside it")
 
-
-# ---------------------------------------------------------------------------------------------- the VOCASET folder
 
 @dataclass
 class Voca:
+    """A checked folder; `row` in the index is a row of verts."""
     folder: Path
     verts: np.ndarray                  # (N, V, 3) metres, memory-mapped: 7 GB in the real set
     index: dict                        # {subject: {sentence: {frame: row}}}
@@ -53,54 +56,26 @@ def _open_verts(path: Path) -> np.ndarray:
     try:
         verts = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path}: is damaged or cut short ({error}); get the file again") from error
+        fault = f"is damaged or cut short ({error}); get the file again"
+        raise InputError(f"{path}: {fault}") from error
     if verts.ndim != 3 or verts.shape[2] != 3 or verts.dtype.kind != "f":
-        raise InputError(f"{path}: is {verts.shape} {verts.dtype}, want (N, V, 3) floats; get the file again")
+        found = f"is {verts.shape} {verts.dtype}, want (N, V, 3) floats"
+        raise InputError(f"{path}: {found}; get the file again")
     return verts
 
 
-def _ply_header(data: bytes) -> tuple[str, list, int]:
-    """(format, [(element, count, [property words])], where the body starts)."""
-    end = data.index(b"end_header\n") + len(b"end_header\n")
-    kind, elements = "", []
-    for words in (line.split() for line in data[:end].decode("ascii").splitlines()):
-        if words[0] == "format":
-            kind = words[1]
-        elif words[0] == "element":
-            elements.append((words[1], int(words[2]), []))
-        elif words[0] == "property":
-            elements[-1][2].append(words[1:])
-    return kind, elements, end
+PLY_FAULTS = PlyParseError, ValueError, LookupError, MemoryError  # of damaged files; huge counts
 
 
-PLY_TYPES = {"char": "i1", "uchar": "u1", "short": "<i2", "ushort": "<u2", "int": "<i4", "uint": "<u4", "float": "<f4",
-             "double": "<f8", "int8": "i1", "uint8": "u1", "int16": "<i2", "uint16": "<u2", "int32": "<i4",
-             "uint32": "<u4", "float32": "<f4", "float64": "<f8"}
-
-
-def _ply_faces(path: Path) -> tuple[int, np.ndarray]:
-    """(number of vertices, triangles (F, 3)) of an ascii or binary little-endian .ply whose second element is face."""
-    data = path.read_bytes().replace(b"end_header\r\n", b"end_header\n", 1)
-    kind, elements, start = _ply_header(data)
-    (first, n_verts, v_props), (second, n_faces, f_props) = elements[:2]
-    if (first, second) != ("vertex", "face") or len(f_props) != 1 or f_props[0][0] != "list":
-        raise ValueError("want vertices, then faces with one list of indices")
-    if kind == "ascii":
-        lines = data[start:].decode("ascii").split("\n")[n_verts:n_verts + n_faces]
-        table = np.array([line.split() for line in lines], dtype=np.int64).reshape(n_faces, 4)  # unequal rows raise
-        return n_verts, _triangles(table[:, 0], table[:, 1:], n_verts)
-    if kind != "binary_little_endian":
-        raise ValueError(f"format {kind} is not read")
-    start += n_verts * sum(np.dtype(PLY_TYPES[p[0]]).itemsize for p in v_props)
-    row = np.dtype([("n", PLY_TYPES[f_props[0][1]]), ("v", PLY_TYPES[f_props[0][2]], 3)])
-    table = np.frombuffer(data, row, n_faces, start)
-    return n_verts, _triangles(table["n"], table["v"], n_verts)
-
-
-def _triangles(counts: np.ndarray, faces: np.ndarray, n_verts: int) -> np.ndarray:
-    if (counts != 3).any() or faces.min(initial=0) < 0 or faces.max(initial=0) >= n_verts:
+def read_ply(path: Path) -> tuple[int, np.ndarray]:
+    """(number of vertices, triangles (F, 3)) of a .ply, text or binary. Raises PLY_FAULTS."""
+    ply = PlyData.read(path)
+    n_verts, face = len(ply["vertex"]), ply["face"]
+    lists = [p.name for p in face.properties if p.name in ("vertex_indices", "vertex_index")]
+    faces = np.stack(face[lists[0]])  # lists of unlike length raise a ValueError
+    if faces.shape[1:] != (3,) or faces.min() < 0 or faces.max() >= n_verts:
         raise ValueError("want triangles of the vertices listed")
-    return faces.astype(np.int64)
+    return n_verts, faces.astype(np.int64)
 
 
 def _find_faces(folder: Path, n_verts: int) -> np.ndarray:
@@ -108,27 +83,30 @@ def _find_faces(folder: Path, n_verts: int) -> np.ndarray:
     paths = sorted(folder.glob("*.ply")) + sorted(folder.glob("templates/*.ply"))
     for path in paths:
         try:
-            count, faces = _ply_faces(path)
-        except (ValueError, KeyError, IndexError) as error:
-            raise InputError(f"{path}: is not a triangle .ply, ascii or binary little-endian ({error}); "
-                             "put FLAME_sample.ply of VOCA's repository in its place") from error
+            count, faces = read_ply(path)
+        except PLY_FAULTS as error:
+            raise InputError(f"{path}: is not a .ply of triangles ({error}); put FLAME_sample.ply "
+                             "of VOCA's repository in its place") from error
         if count == n_verts:
             return faces
-    raise InputError(f"{folder}: no .ply with {n_verts} vertices here or in templates/ ({len(paths)} .ply looked at); "
-                     "the faces come from one: VOCASET's templates download, or FLAME_sample.ply of VOCA's repository")
+    raise InputError(f"{folder}: no .ply with {n_verts} vertices here or in templates/ "
+                     f"({len(paths)} .ply looked at); the faces come from one: VOCASET's templates "
+                     "download, or FLAME_sample.ply of VOCA's repository")
 
 
 def _find_marks(folder: Path, n_verts: int) -> np.ndarray:
     path = folder / "landmarks68.txt"
     if not path.is_file() and n_verts != FLAME_VERTICES:
-        raise InputError(f"{path}: no such file, and {n_verts} vertices are not FLAME's {FLAME_VERTICES}; "
-                         "list the vertices of the 68 iBUG landmarks in it")
+        raise InputError(f"{path}: no such file, and {n_verts} vertices are not FLAME's "
+                         f"{FLAME_VERTICES}; list the vertices of the 68 iBUG landmarks in it")
     try:
-        marks = np.array(path.read_text().split() if path.is_file() else FLAME_LANDMARKS, dtype=np.int64)
+        listed = path.read_text().split() if path.is_file() else FLAME_LANDMARKS
+        marks = np.array(listed, dtype=np.int64)
     except ValueError:
         marks = np.empty(0, np.int64)
     if marks.shape != (68,) or marks.min() < 0 or marks.max() >= n_verts:
-        raise InputError(f"{path}: want 68 whole numbers from 0 to {n_verts - 1}; write the landmark vertices there")
+        raise InputError(f"{path}: want 68 whole numbers from 0 to {n_verts - 1}; "
+                         "write the landmark vertices there")
     return marks
 
 
@@ -141,22 +119,25 @@ def check_parts(folder: Path) -> None:
 
 def _nested(tree, depth: int) -> bool:
     """Whether tree is dicts in dicts, this deep."""
-    return isinstance(tree, dict) and (depth == 1 or all(_nested(branch, depth - 1) for branch in tree.values()))
+    if not isinstance(tree, dict):
+        return False
+    return depth == 1 or all(_nested(branch, depth - 1) for branch in tree.values())
 
 
 def open_folder(folder: Path) -> Voca:
-    """Everything of a VOCASET-layout folder (Sec. 4.1), vertices memory-mapped. InputError on any fault of it."""
+    """All of a folder in VOCASET's layout (Sec. 4.1). Raises InputError on any fault of it."""
     verts = _open_verts(folder / "data_verts.npy")
-    index, audio, templates = (safe_pickle(folder / f"{name}.pkl")
-                               for name in ("subj_seq_to_idx", "raw_audio_fixed", "templates"))
-    depths = (("subj_seq_to_idx", index, 3), ("raw_audio_fixed", audio, 3), ("templates", templates, 1))
-    for name, tree, depth in depths:
+    names, depths = ("subj_seq_to_idx", "raw_audio_fixed", "templates"), (3, 3, 1)
+    index, audio, templates = (safe_pickle(folder / f"{name}.pkl") for name in names)
+    for name, tree, depth in zip(names, (index, audio, templates), depths):
         if not tree or not _nested(tree, depth):
-            raise InputError(f"{folder / name}.pkl: is not laid out as VOCASET's; get it from its publisher again")
-    rows = [int(row) for seqs in index.values() for frames in seqs.values() for row in frames.values()]
+            raise InputError(f"{folder / name}.pkl: is not laid out as VOCASET's; "
+                             "get it from its publisher again")
+    rows = [int(row) for seqs in index.values() for frames in seqs.values()
+            for row in frames.values()]
     if rows and not 0 <= min(rows) <= max(rows) < len(verts):
-        raise InputError(f"{folder}: subj_seq_to_idx.pkl speaks of rows {min(rows)} to {max(rows)}, "
-                         f"data_verts.npy has {len(verts)}; take both from the same download")
+        fault = f"speaks of rows {min(rows)} to {max(rows)}, data_verts.npy has {len(verts)}"
+        raise InputError(f"{folder}: subj_seq_to_idx.pkl {fault}; take both from the same download")
     files = sorted(p for p in folder.iterdir() if p.is_file())
     key = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
     return Voca(folder, verts, index, audio, templates, _find_faces(folder, verts.shape[1]),

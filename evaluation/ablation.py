@@ -1,23 +1,21 @@
-"""ablation.py - Sec. 4.6: tables of many runs.
+"""ablation.py - Sec. 4.6: Table 2 of the paper, and what single choices of training do.
 
-Table 2 of the paper, and what single choices of training do.
-
-    python evaluate.py --table2 --out runs/table2        (--seeds 0,1,2   --iters N   --preset small)
-    python evaluate.py --choices --out runs/choices      the default model with one thing changed at a time
+    python evaluate.py --table2 --out runs/table2    (--seeds 0,1,2   --iters N   --preset small)
+    python evaluate.py --choices --out runs/choices  the default model, one thing changed at a time
 
 In: nothing but the stand-in heads. Each seed has heads, sentences and weights of its own; its rows
 share data, judges and budget, and where they can, the extractor and the sync module. Out: a run
 folder for each row, NAME.md and NAME.csv with the mean and the spread over seeds. What is finished
 is kept: the command goes on where it was stopped, and seeds may be trained side by side (--seeds 0
 here, --seeds 1 there) and put together at the end. With one --out for both tables, the rows that
-both have are trained once.
+both have are trained once. Next: tables.py.
 """
 from __future__ import annotations
 
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,7 +29,8 @@ from evaluation.judges import make_judges
 from inference.run import Checkpoint, Run, load_run
 from tools.errors import replacing
 
-Train = Callable[[Checkpoint, Path, torch.device], None]  # train.run_stages, handed in: evaluation does not import it
+# train.run_stages, which is handed in, because evaluation does not import train.
+Train = Callable[[Checkpoint, Path, torch.device], None]
 
 
 @dataclass(frozen=True)
@@ -43,10 +42,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Study:
-    """A table of runs.
-
-    Its rows, the columns that it shows, what stands below it, and the seeds that it is made with.
-    """
+    """A table of runs: its rows, its columns, what stands below it, the seeds it is made with."""
     name: str
     variants: dict[str, Variant]
     shown: tuple[str, ...]
@@ -54,9 +50,9 @@ class Study:
     seeds: tuple[int, ...]
 
 
-PUBLISHED = """FID (fixed random features) and Sync (an expert trained on other sentences) rank these rows and compare
-with nothing published. Minutes: training of a row; the first row of a seed also trains the extractor and the sync module that the others
-share.
+PUBLISHED = """FID (fixed random features) and Sync (an expert trained on other sentences) rank
+these rows and compare with nothing published. Minutes: training of a row; the first row of a seed
+also trains the extractor and the sync module that the others share.
 
 | published (their videos, SyncNet, Inception) | PSNR | SSIM | FID | Sync score | LMD |
 |---|---|---|---|---|---|
@@ -67,20 +63,22 @@ share.
 TABLE2 = Study("table2", {
     "full": Variant("Ours"), "no_sync": Variant("without the sync module", {"sync": False}),
     "no_dis": Variant("without the disentangling loss", {"lambda_dis": 0.0})},
-    ("PSNR (dB)", "SSIM", "FID", "Sync confidence", "LMD (px)", "mouth r", "audio swap r_B", "recombined PSNR (dB)",
-     "recombination drop (dB)", "worst leak", "minutes"), PUBLISHED, (0, 1, 2))
+    ("PSNR (dB)", "SSIM", "FID", "Sync confidence", "LMD (px)", "mouth r", "audio swap r_B",
+     "recombined PSNR (dB)", "recombination drop (dB)", "worst leak", "minutes"),
+    PUBLISHED, (0, 1, 2))
 
 # SINGLE changes what the paper leaves open or what is ours. SEPARATION asks what keeps the codes
-# apart: one code a label, or one a frame; started at the extractor's, or at random; with L_dis, or
-# without. A C_ex is drawn about ten times in a run of `small`. Where codes should be able to leave
-# their start, their rate is ten times the usual.
+# apart: one code per label, or one per frame; started at the extractor's, or at random; with L_dis,
+# or without. A C_ex is drawn about ten times in a run of `small`. Where codes should be able to
+# leave their start, their rate is ten times the usual.
 FREE = {"lr_codes": 0.05}
 SINGLE = {
     "full": Variant("as it is"),
     "lip_dropout": Variant("F_lip left out of one frame in five", {"lip_dropout": 0.2}),
     "no_exchange": Variant("C_ex always the frame's own", {"ex_swap": 0.0}),
     "mouth_seen": Variant("the extractor sees the mouth", {"blank_mouth": False}),
-    "mouth_seen_no_exchange": Variant("both: C_ex the frame's own, mouth seen", {"blank_mouth": False, "ex_swap": 0.0}),
+    "mouth_seen_no_exchange": Variant("both: C_ex the frame's own, mouth seen",
+                                      {"blank_mouth": False, "ex_swap": 0.0}),
     "free": Variant("codes free to move, no L_dis", FREE | {"lambda_dis": 0.0}),
     "free_both": Variant("codes free to move, no L_dis, both",
                          FREE | {"lambda_dis": 0.0, "blank_mouth": False, "ex_swap": 0.0}),
@@ -90,27 +88,31 @@ SINGLE = {
 FRAME = FREE | {"code_per_frame": True}
 SEPARATION = {
     "no_dis": Variant("a code a label, without L_dis", {"lambda_dis": 0.0}),
-    "random_no_dis": Variant("a code a label, random start, without L_dis", {"random_codes": True, "lambda_dis": 0.0}),
+    "random_no_dis": Variant("a code a label, random start, without L_dis",
+                             {"random_codes": True, "lambda_dis": 0.0}),
     "frame": Variant("codes a frame, with L_dis", FRAME),
     "frame_no_dis": Variant("codes a frame, without L_dis", FRAME | {"lambda_dis": 0.0}),
-    "frame_random": Variant("codes a frame, random start, with L_dis", FRAME | {"random_codes": True}),
+    "frame_random": Variant("codes a frame, random start, with L_dis",
+                            FRAME | {"random_codes": True}),
     "frame_random_no_dis": Variant("codes a frame, random start, without L_dis",
                                    FRAME | {"random_codes": True, "lambda_dis": 0.0}),
 }
-NOTE = """Audio swap r_A, B removed: what the mouth shares with sentence A, whose codes and pose it has, beyond what A
-shares with B, whose sound it has. Trained: frames of training, with their own C_ex. C_ex is a frame's own in every row;
-where the other codes are, too, those of one frame stand for a person, an albedo or a light.
+NOTE = """Audio swap r_A, B removed: what the mouth shares with sentence A, whose codes and pose it
+has, beyond what A shares with B, whose sound it has. Trained: frames of training, with their own
+C_ex. C_ex is a frame's own in every row; where the other codes are, too, those of one frame stand
+for a person, an albedo or a light.
 """
 CHOICES = Study("choices", SINGLE | SEPARATION,
-                ("PSNR (dB)", "LMD (px)", "mouth r", "audio swap r_B", "audio swap r_A, B removed", "trained PSNR (dB)",
-                 "recombined PSNR (dB)", "recombination drop (dB)", "worst leak"), NOTE, (0,))
+                ("PSNR (dB)", "LMD (px)", "mouth r", "audio swap r_B", "audio swap r_A, B removed",
+                 "trained PSNR (dB)", "recombined PSNR (dB)", "recombination drop (dB)",
+                 "worst leak"), NOTE, (0,))
 STUDIES = {study.name: study for study in (TABLE2, CHOICES)}
 
 
 def shared(first: Checkpoint | None, cfg: Config) -> Checkpoint:
-    """Where a row begins: with the networks of the seed's first row (None.
+    """Where a row begins: with those networks of the seed's first row that its change leaves.
 
-    There is none) that its change leaves.
+    first: None where this is the first row itself.
     """
     start = Checkpoint(cfg)
     if first is None:
@@ -121,15 +123,14 @@ def shared(first: Checkpoint | None, cfg: Config) -> Checkpoint:
     if "extractor" not in changed:
         start = replace(start, extractor=first.extractor)
         if cfg.code_per_frame == first.cfg.code_per_frame:
-            start = replace(start, references=first.references, takes=first.takes, backgrounds=first.backgrounds)
+            start = replace(start, references=first.references, takes=first.takes,
+                            backgrounds=first.backgrounds)
     return start
 
 
-def train_variant(cfg: Config, out: Path, first: Checkpoint | None, device: torch.device, train: Train) -> None:
-    """Train one row into `out`, or go on with it.
-
-    `first` is the checkpoint of the seed's first row.
-    """
+def train_variant(cfg: Config, out: Path, first: Checkpoint | None, device: torch.device,
+                  train: Train) -> None:
+    """Train one row into `out`, or go on with it; `first`: checkpoint of the seed's first row."""
     start = Checkpoint.read(out) if (out / "checkpoint.pt").is_file() else shared(first, cfg)
     if start.iteration == cfg.iters and not (out / "prepared").exists():
         return
@@ -141,7 +142,8 @@ def train_variant(cfg: Config, out: Path, first: Checkpoint | None, device: torc
         temporary.write_text(json.dumps((time.monotonic() - started) / 60))
 
 
-def train_seed(cfg: Config, folder: Path, variants: dict[str, Variant], device: torch.device, train: Train) -> None:
+def train_seed(cfg: Config, folder: Path, variants: dict[str, Variant], device: torch.device,
+               train: Train) -> None:
     """The rows of one seed, each in a run folder of its own."""
     first = None
     for key, variant in variants.items():
@@ -152,7 +154,7 @@ def train_seed(cfg: Config, folder: Path, variants: dict[str, Variant], device: 
 
 def score_seed(cfg: Config, folder: Path, variants: dict[str, Variant], device: torch.device
                ) -> dict[str, dict[str, float]]:
-    """{row: figures} of a trained seed, from each row's scores.json where it is there.
+    """{row: scores} of a trained seed, from each row's scores.json where it is there.
 
     All rows have the same judges.
     """
@@ -160,77 +162,90 @@ def score_seed(cfg: Config, folder: Path, variants: dict[str, Variant], device: 
     if wanting:
         runs = {key: load_run(folder / key, device) for key in wanting}
         with tempfile.TemporaryDirectory(dir=folder, prefix=".score-") as work:
-            for key, figures in scored(cfg, runs, variants, folder, Path(work), device):
+            for key, scores in scored(cfg, runs, variants, folder, Path(work), device):
                 with replacing(folder / key / "scores.json") as temporary:
-                    temporary.write_text(json.dumps(figures, indent=1))
+                    temporary.write_text(json.dumps(scores, indent=1))
     return {key: json.loads((folder / key / "scores.json").read_text()) for key in variants}
 
 
-def scored(cfg: Config, runs: dict[str, Run], variants: dict[str, Variant], folder: Path, work: Path, device: torch.device):
-    """Iterator over (row, figures) of a seed's runs; writes the disentangle.md of each."""
+def scored(cfg: Config, runs: dict[str, Run], variants: dict[str, Variant], folder: Path,
+           work: Path, device: torch.device) -> Iterator[tuple[str, dict[str, float]]]:
+    """(row, scores) of each of a seed's runs; also writes the disentangle.md of each."""
     benches, judges = {}, None
     for key, run in runs.items():
-        crops = "blanked" if run.cfg.blank_mouth else "whole"  # all else that is prepared is the same for all rows
+        # All that is prepared but the crops is the same for all rows.
+        crops = "blanked" if run.cfg.blank_mouth else "whole"
         if crops not in benches:
             benches[crops], unseen = disentangle.open_bench(run, work / crops)
         bench = replace(benches[crops], run=run)
         if judges is None:
             judges = make_judges(cfg, bench.train, bench.heldout, work, device)
-            reader = factors.train_reader(bench.world, bench.train.takes + bench.heldout.takes, cfg.seed)
-        figures = table(run, bench.train, bench.heldout, judges, ("audio_pose",))[0]
+            takes = bench.train.takes + bench.heldout.takes
+            reader = factors.train_reader(bench.world, takes, cfg.seed)
+        row = table(run, bench.train, bench.heldout, judges, ("audio_pose",))[0]
+        scores = {name: float(score) for name, score in row.items() if name not in ("row", "what")}
         apart = disentangle.measure(bench, reader, judges.landmarks, unseen, cfg.seed)
-        minutes = json.loads((folder / key / "minutes.json").read_text())
+        text = disentangle.markdown(apart, f"{variants[key].name}, seed {cfg.seed}.")
         with replacing(folder / key / "disentangle.md") as temporary:
-            temporary.write_text(disentangle.markdown(apart, f"{variants[key].name}, seed {cfg.seed}."))
-        yield key, {k: float(v) for k, v in figures.items() if k not in ("row", "what")} | summary(apart) | {
-            "minutes": minutes}
+            temporary.write_text(text)
+        minutes = json.loads((folder / key / "minutes.json").read_text())
+        yield key, scores | summary(apart) | {"minutes": minutes}
 
 
 def summary(apart: dict) -> dict[str, float]:
-    """The figures of disentangle.measure that the tables show."""
-    images = apart["recombination"]
-    return {"audio swap r_B": apart["swap"]["r_B"], "audio swap r_A, B removed": apart["swap"]["r_A_given_B"],
-            "trained PSNR (dB)": images["trained, image"], "recombined PSNR (dB)": images["recombined, image"],
-            "recombination drop (dB)": images["trained, image"] - images["recombined, image"],
+    """The scores of disentangle.measure that the tables show."""
+    images, swap = apart["recombination"], apart["swap"]
+    trained, recombined = images["trained, image"], images["recombined, image"]
+    return {"audio swap r_B": swap["r_B"], "audio swap r_A, B removed": swap["r_A_given_B"],
+            "trained PSNR (dB)": trained, "recombined PSNR (dB)": recombined,
+            "recombination drop (dB)": trained - recombined,
             "worst leak": disentangle.worst_leak(apart["leakage"])}
 
 
-def rows_of(found: dict[int, dict[str, dict[str, float]]], variants: dict[str, Variant], shown: tuple[str, ...]
-            ) -> list[dict]:
-    """{seed: {row: figures}} -> one dictionary a row.
+def rows_of(found: dict[int, dict[str, dict[str, float]]], variants: dict[str, Variant],
+            shown: tuple[str, ...]) -> list[dict]:
+    """{seed: {row: scores}} -> one dictionary per row: name, then mean and spread of each score.
 
-    Name, then mean and spread (standard deviation) of each figure.
+    The spread is the standard deviation over the seeds.
     """
     rows = []
     for key, variant in variants.items():
         row: dict = {"model": variant.name, "seeds": len(found)}
-        for figure in shown:
-            values = np.array([found[seed][key][figure] for seed in found])
-            row[figure] = float(values.mean())
-            row[f"{figure} +-"] = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+        for score in shown:
+            values = np.array([found[seed][key][score] for seed in found])
+            row[score] = float(values.mean())
+            row[f"{score} +-"] = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
         rows.append(row)
     return rows
 
 
 def markdown(rows: list[dict], shown: tuple[str, ...]) -> str:
     """The table: mean and, where there are several seeds, spread in one cell."""
-    cell = lambda row, f: f"{row[f]:.3f}" + (f" ± {row[f + ' +-']:.3f}" if row["seeds"] > 1 else "")
-    return tables.markdown(["", *shown], ([row["model"], *(cell(row, f) for f in shown)] for row in rows))
+    lines = []
+    for row in rows:
+        cells = [f"{row[score]:.3f}" for score in shown]
+        if row["seeds"] > 1:
+            cells = [f"{cell} ± {row[f'{score} +-']:.3f}" for cell, score in zip(cells, shown)]
+        lines.append([row["model"], *cells])
+    return tables.markdown(["", *shown], lines)
 
 
-def run_study(study: Study, cfg: Config, seeds: list[int], out: Path, device: torch.device, train: Train) -> str:
-    """Train and score the rows of a study for each seed.
+def run_study(study: Study, cfg: Config, seeds: list[int], out: Path, device: torch.device,
+              train: Train) -> str:
+    """Train and score the rows of a study for each seed; return the Markdown.
 
-    Writes NAME.md and NAME.csv into `out`, returns the Markdown.
+    Writes it as NAME.md into `out`, and NAME.csv beside it.
     """
     found = {}
     for seed in seeds:
         now = shortened(replace(cfg, seed=seed))
         train_seed(now, out / f"seed{seed}", study.variants, device, train)
         found[seed] = score_seed(now, out / f"seed{seed}", study.variants, device)
-    over = f"Mean ± standard deviation over seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"Seed {seeds[0]}"
-    note = (f"{over}; {cfg.size} x {cfg.size} pixels, preset {cfg.preset}, {cfg.iters} iterations of the field. PSNR, LMD "
-            f"and mouth r: {ROWS['audio_pose']}, on held-out sentences.")
+    over = f"Seed {seeds[0]}"
+    if len(seeds) > 1:
+        over = f"Mean ± standard deviation over seeds {', '.join(map(str, seeds))}"
+    note = (f"{over}; {cfg.size} x {cfg.size} pixels, preset {cfg.preset}, {cfg.iters} iterations "
+            f"of the field. PSNR, LMD and mouth r: {ROWS['audio_pose'][0]}, on held-out sentences.")
     rows = rows_of(found, study.variants, study.shown)
     text = f"{markdown(rows, study.shown)}\n\n{note} {study.note}"
     tables.write_table(out, study.name, rows, text)

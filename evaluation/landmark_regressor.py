@@ -1,10 +1,10 @@
-"""landmarker.py - Sec. 4.3: finds the 68 landmarks in rendered frames, so that LMD and mouth opening can be measured.
+"""landmark_regressor.py - Sec. 4.3: finds the 68 landmarks in rendered frames, for LMD.
 
-A clip's landmarks come from a detector made for photographs. Stand-in heads, meshes and blurred renders are not
-photographs, so a small network learns the landmarks of the data at hand, from its own frames and true landmarks.
-It looks twice: at the whole face, then at a square around the mouth, about as wide as the outer eye corners are apart.
-In: frames (T, H, W, 3) uint8 with landmarks (T, 68, 2) px. Out: a Landmarker; predict() gives (T, 68, 2) px. What it
-measures is worth no more than it is accurate: its own error is the first row of every table. Next: syncnet.py.
+A clip's landmarks come from a detector made for photographs. Stand-in heads, meshes and blurred
+renders are not photographs, so a small network learns the landmarks of the data at hand, from its
+own frames and true landmarks. It looks twice: at the whole face, then at a square around the mouth.
+In: frames (T, H, W, 3) uint8 with landmarks (T, 68, 2) px. Out: a Landmarker; predict() gives
+(T, 68, 2) px. Its own error is the first row of every table. Next: syncnet.py.
 """
 from __future__ import annotations
 
@@ -24,11 +24,10 @@ from evaluation.measures import LOWER_LIP, OUTER_EYES, UPPER_LIP
 
 FACE, MOUTH = 64, 48  # side in pixels of what the two networks see
 MOUTH_MARKS = slice(48, 68)
-BLUR = 0.07  # strongest Gaussian blur in training, sigma in outer-eye distances: 1.5 px in frames of 64 px
+BLUR = 0.07  # strongest blur in training, sigma in outer-eye distances: 1.5 px in frames of 64 px
 
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Squares: (B, 4) = centre x, centre y, side, angle (radians), in px of the frame. A point of the square has
+# ---- squares -------------------------------------------------------------------------------------
+# (B, 4) = centre x, centre y, side, angle (radians), in px of the frame. A point of the square has
 # coordinates u in [-1/2, 1/2]: x = centre + side R(angle) u.
 
 
@@ -38,10 +37,11 @@ def whole_square(n: int, height: int, width: int) -> Float[Tensor, "n 4"]:
 
 
 def mouth_square(landmarks: Float[Tensor, "B 68 2"]) -> Float[Tensor, "B 4"]:
-    """Centred on the mean of the mouth, upright with the eyes, as wide as the outer eye corners are apart."""
+    """Centred on the mouth's mean, upright with the eyes, as wide as the outer eye distance."""
     across = landmarks[:, OUTER_EYES[1]] - landmarks[:, OUTER_EYES[0]]  # (B, 2)
     side = across.norm(dim=1, keepdim=True).clamp_min(1)
-    return torch.cat([landmarks[:, MOUTH_MARKS].mean(1), side, torch.atan2(across[:, 1:], across[:, :1])], 1)
+    angle = torch.atan2(across[:, 1:], across[:, :1])
+    return torch.cat([landmarks[:, MOUTH_MARKS].mean(1), side, angle], 1)
 
 
 def _axes(square: Tensor) -> Tensor:
@@ -55,39 +55,44 @@ def to_frame(square: Float[Tensor, "B 4"], u: Float[Tensor, "B P 2"]) -> Float[T
     return square[:, None, :2] + u @ _axes(square).transpose(1, 2)
 
 
-def to_square(square: Float[Tensor, "B 4"], points: Float[Tensor, "B P 2"]) -> Float[Tensor, "B P 2"]:
+def to_square(square: Float[Tensor, "B 4"], xy: Float[Tensor, "B P 2"]) -> Float[Tensor, "B P 2"]:
     """Px of the frame to coordinates in the square."""
-    return (points - square[:, None, :2]) @ torch.linalg.inv(_axes(square)).transpose(1, 2)
+    return (xy - square[:, None, :2]) @ torch.linalg.inv(_axes(square)).transpose(1, 2)
 
 
-def cut(frames: Float[Tensor, "B 3 H W"], square: Float[Tensor, "B 4"], out: int) -> Float[Tensor, "B 3 {out} {out}"]:
-    """Sample the squares at out x out pixels; bilinear, from a frame first reduced by a whole number (aliasing)."""
+def cut(frames: Float[Tensor, "B 3 H W"], square: Float[Tensor, "B 4"], out: int
+        ) -> Float[Tensor, "B 3 {out} {out}"]:
+    """The squares at out x out pixels, bilinear; against aliasing the frame is reduced first."""
     height, width = frames.shape[-2:]
     shrink = max(1, int(square[:, 2].median() / out))
     if shrink > 1:
         frames = F.interpolate(frames, (height // shrink, width // shrink), mode="area")
     line = (torch.arange(out, device=frames.device) + 0.5) / out - 0.5
-    u = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).view(1, -1, 2).expand(len(frames), -1, -1)
-    at = to_frame(square, u) / torch.tensor([width, height], device=frames.device) * 2 - 1
-    return F.grid_sample(frames, at.view(-1, out, out, 2), padding_mode="border", align_corners=False)
+    u = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).view(1, -1, 2)
+    at = to_frame(square, u.expand(len(frames), -1, -1)).view(-1, out, out, 2)
+    at = at / torch.tensor([width, height], device=frames.device) * 2 - 1
+    return F.grid_sample(frames, at, padding_mode="border", align_corners=False)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# The network
+# ---- the network ---------------------------------------------------------------------------------
+
+def convolutions(channels: int, widths: tuple[int, ...], side: int, hidden: int, d_out: int
+                 ) -> nn.Sequential:
+    """A small CNN: (B, channels, side, side) -> (B, d_out); each convolution halves the side."""
+    layers = []
+    for width in widths:
+        layers += [nn.Conv2d(channels, width, 3, 2, 1), nn.BatchNorm2d(width), nn.LeakyReLU(0.1)]
+        channels, side = width, side // 2
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * side**2, hidden),
+                         nn.LeakyReLU(0.1), nn.Linear(hidden, d_out))
 
 
 class Look(nn.Module):
-    """One look: a square of `side` x `side` pixels -> `marks` points in the square, around their mean (marks, 2)."""
+    """One look: a square of side x side pixels -> points (marks, 2) in it, around their mean."""
 
     def __init__(self, side: int, mean: Float[Tensor, "marks 2"]):
         super().__init__()
-        layers, channels = [], 3
-        for width in (16, 32, 48, 64):
-            layers += [nn.Conv2d(channels, width, 3, stride=2, padding=1), nn.BatchNorm2d(width), nn.LeakyReLU(0.1)]
-            channels = width
-        layers += [nn.Flatten(), nn.Linear(channels * (side // 16) ** 2, 192), nn.LeakyReLU(0.1),
-                   nn.Linear(192, mean.numel())]
-        self.net = nn.Sequential(*layers)
+        self.net = convolutions(3, (16, 32, 48, 64), side, 192, mean.numel())
         self.register_buffer("mean", mean.clone())
 
     def forward(self, image: Float[Tensor, "B 3 s s"]) -> Float[Tensor, "B marks 2"]:
@@ -95,7 +100,7 @@ class Look(nn.Module):
 
 
 class Landmarker(nn.Module):
-    """The whole face, then the mouth: frames (B, 3, H, W) in [0, 1] -> landmarks (B, 68, 2) px, centres at +0.5."""
+    """The whole face, then the mouth: frames in [0, 1] -> landmarks in px, centres at +0.5."""
 
     def __init__(self, face_mean: Float[Tensor, "68 2"], mouth_mean: Float[Tensor, "20 2"]):
         super().__init__()
@@ -118,31 +123,31 @@ def predict(model: Landmarker, frames: UInt8[np.ndarray, "T H W 3"]) -> Float[np
     return np.concatenate(parts)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Training
+# ---- training ------------------------------------------------------------------------------------
 
-
-def _jitter(square: Tensor, shift: float, scale: float, turn: float, rng: torch.Generator) -> Tensor:
+def _jitter(square: Tensor, shift: float, scale: float, turn: float, rng: torch.Generator):
     """Squares moved by normal deviates: shift in sides, scale (log), turn in radians."""
+    centre, side, angle = square.split((2, 1, 1), 1)
     r = torch.randn(len(square), 4, generator=rng).to(square)
-    side = square[:, 2:3]
-    return torch.cat([square[:, :2] + shift * side * r[:, :2], side * (scale * r[:, 2:3]).exp(),
-                      square[:, 3:] + turn * r[:, 3:]], 1)
+    return torch.cat([centre + shift * side * r[:, :2], side * (scale * r[:, 2:3]).exp(),
+                      angle + turn * r[:, 3:]], 1)
 
 
-def blurred(images: Float[Tensor, "B 3 s s"], sigma: Float[Tensor, "B"]) -> Float[Tensor, "B 3 s s"]:
+def blurred(images: Float[Tensor, "B 3 s s"], sigma: Float[Tensor, "B"]
+            ) -> Float[Tensor, "B 3 s s"]:
     """Each image under its own Gaussian blur of sigma (B,) px."""
     radius = math.ceil(3 * float(sigma.max()))
     x = torch.arange(-radius, radius + 1, device=images.device)
     kernel = torch.exp(-0.5 * (x / sigma[:, None].clamp_min(1e-2)).square())  # (B, 2 radius + 1)
-    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(3, 0)[:, None]  # (B * 3, 1, k)
+    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(3, 0)[:, None]  # (3 B, 1, k)
     x = F.pad(images.flatten(0, 1)[None], [radius] * 4, mode="replicate")
     x = F.conv2d(x, kernel[:, :, None], groups=len(kernel))
     return F.conv2d(x, kernel[..., None], groups=len(kernel)).view_as(images)
 
 
-def degrade(images: Float[Tensor, "B 3 s s"], sigma: float, rng: torch.Generator) -> Float[Tensor, "B 3 s s"]:
-    """What renders do to a picture: blur (half of the images, sigma up to the given px), other colours, noise."""
+def degrade(images: Float[Tensor, "B 3 s s"], sigma: float, rng: torch.Generator
+            ) -> Float[Tensor, "B 3 s s"]:
+    """What renders do to a picture: blur (half of the images, up to sigma px), colours, noise."""
     def uniform(*shape):
         return torch.rand(*shape, generator=rng).to(images)
     B = len(images)
@@ -152,24 +157,17 @@ def degrade(images: Float[Tensor, "B 3 s s"], sigma: float, rng: torch.Generator
     return images * gain + offset + noise
 
 
-def _draw(frames: Sequence[np.ndarray], landmarks: Sequence[np.ndarray], index: np.ndarray, device: torch.device):
-    """Frames (B, 3, H, W) in [0, 1] and landmarks (B, 68, 2) px for index (B, 2) = (take, row)."""
-    images = np.stack([frames[take][row] for take, row in index])
-    marks = np.stack([landmarks[take][row] for take, row in index]).astype(np.float32)
-    return to_image(images).to(device), torch.from_numpy(marks).to(device)
-
-
 def lip_gaps(mouth: Float[Tensor, "B 20 2"]) -> Float[Tensor, "B 3"]:
     """The three distances of measures.mouth_opening, from the mouth's landmarks alone."""
-    first = MOUTH_MARKS.start
-    return (mouth[:, [i - first for i in UPPER_LIP]] - mouth[:, [i - first for i in LOWER_LIP]]).norm(dim=-1)
+    upper, lower = (torch.tensor(lip) - MOUTH_MARKS.start for lip in (UPPER_LIP, LOWER_LIP))
+    return (mouth[:, upper] - mouth[:, lower]).norm(dim=-1)
 
 
 def _loss(model: Landmarker, images: Tensor, marks: Tensor, rng: torch.Generator) -> Tensor:
-    """Mean distance in the two squares, and the error of the lip gaps, which is what mouth opening is made of."""
+    """Mean distance in the two squares, and the error of the lip gaps, the mouth's opening."""
     whole = _jitter(whole_square(len(images), *images.shape[-2:]).to(images), 0.03, 0.05, 0.06, rng)
     mouth = _jitter(mouth_square(marks), 0.05, 0.05, 0.05, rng)
-    eyes = float(mouth_square(marks)[:, 2].median() / whole[:, 2].median())  # outer-eye distance in whole squares
+    eyes = float(mouth_square(marks)[:, 2].median() / whole[:, 2].median())  # in whole squares
     face = degrade(cut(images, whole, FACE), BLUR * eyes * FACE, rng)
     error = (model.face(face) - to_square(whole, marks)).norm(dim=-1).mean() / eyes
     found = model.mouth(degrade(cut(images, mouth, MOUTH), BLUR * MOUTH, rng))
@@ -178,13 +176,15 @@ def _loss(model: Landmarker, images: Tensor, marks: Tensor, rng: torch.Generator
     return error + (found - truth).norm(dim=-1).mean() + gaps
 
 
-def train_landmarker(frames: Sequence[np.ndarray], landmarks: Sequence[np.ndarray], seed: int, iters: int = 600,
-                     device: torch.device = torch.device("cpu"), batch: int = 32) -> Landmarker:
-    """Learn landmarks from frames [(T, H, W, 3) uint8, ...] and landmarks [(T, 68, 2) px, ...], one entry a take.
+def train_landmarker(frames: Sequence[np.ndarray], landmarks: Sequence[np.ndarray], seed: int,
+                     iters: int = 600, device: torch.device = torch.device("cpu"), batch: int = 32
+                     ) -> Landmarker:
+    """Learn landmarks from each take's frames (T, H, W, 3) uint8 and landmarks (T, 68, 2) px.
 
-    Frames may be memory-mapped; all have one size. Equal seeds give equal networks. Raises ValueError without frames.
+    All frames have one size. Equal seeds give equal networks. Raises ValueError without frames.
     """
-    index = np.array([(take, row) for take, marks in enumerate(landmarks) for row in range(len(marks))])
+    index = np.array([(take, frame) for take, marks in enumerate(landmarks)
+                      for frame in range(len(marks))])
     if len(index) == 0:
         raise ValueError("train_landmarker: no frames to learn from")
     draw, rng = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
@@ -194,8 +194,10 @@ def train_landmarker(frames: Sequence[np.ndarray], landmarks: Sequence[np.ndarra
     optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=iters)
     for _ in trange(iters, desc="landmark regressor", leave=False):
-        images, marks = _draw(frames, landmarks, index[draw.integers(len(index), size=batch)], device)
-        loss = _loss(model, images, marks, rng)
+        at = index[draw.integers(len(index), size=batch)]
+        images = to_image(np.stack([frames[take][frame] for take, frame in at])).to(device)
+        marks = np.stack([landmarks[take][frame] for take, frame in at]).astype(np.float32)
+        loss = _loss(model, images, torch.from_numpy(marks).to(device), rng)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -204,13 +206,14 @@ def train_landmarker(frames: Sequence[np.ndarray], landmarks: Sequence[np.ndarra
 
 
 def _means(frames: Sequence[np.ndarray], landmarks: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
-    """Mean landmarks in the whole square (68, 2), and mean mouth in its own square (20, 2): where predictions start."""
+    """Mean landmarks in the whole square, mean mouth in its own: where predictions start."""
     marks = torch.from_numpy(np.concatenate(landmarks).astype(np.float32))
     whole, mouth = whole_square(len(marks), *frames[0].shape[1:3]), mouth_square(marks)
     return to_square(whole, marks).mean(0), to_square(mouth, marks[:, MOUTH_MARKS]).mean(0)
 
 
-def trained_landmarker(train: Corpus, seed: int, device: torch.device) -> Landmarker:
-    """The regressor of landmarker.py, on the frames and true landmarks of `train`."""
-    pick = lambda what: [np.asarray(getattr(t, what)[r]) for t, r in zip(train.takes, train.rows)]
-    return train_landmarker(pick("frames"), pick("landmarks"), seed, device=device)
+def trained_landmarker(train_set: Corpus, seed: int, device: torch.device) -> Landmarker:
+    """The regressor for the frames and true landmarks of a training set."""
+    takes = list(zip(train_set.takes, train_set.numbers))
+    return train_landmarker([np.asarray(take.frames[shown]) for take, shown in takes],
+                            [take.landmarks[shown] for take, shown in takes], seed, device=device)

@@ -1,6 +1,6 @@
 """report.py - what a run leaves to look at: loss.png, preview.png, preview.mp4 and heldout.json.
 
-In: a trained run and its corpora. Everything here shows held-out frames, which training did not see.
+In: a trained run and its corpora. What is shown are held-out frames: training did not see them.
 """
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from data.corpus import Corpus
-from evaluation.heldout import evenly, render_heldout, score_heldout
+from evaluation.heldout import HeldoutTake, audio_pose, evenly, extractor, score_heldout, truth
 from inference.pictures import caption, enlarge, write_image
 from inference.run import Run
 from tools.errors import replacing
@@ -20,30 +20,31 @@ from tools.media import SAMPLE_RATE, write_video
 PREVIEW_SECONDS = 12.0
 
 
-def write(run: Run, out: Path, train: Corpus, heldout: Corpus) -> None:
-    """Write all four files into the run folder and print the held-out figures."""
+def write(run: Run, out: Path, train_set: Corpus, heldout_set: Corpus) -> None:
+    """Write all four files into the run folder and print the held-out scores."""
     plot_losses(out / "log.csv", out / "loss.png")
-    scores = score_heldout(run, train, heldout)
+    scores = score_heldout(run, train_set, heldout_set)
     with replacing(out / "heldout.json") as temporary:
         temporary.write_text(json.dumps(scores, indent=1))
     print("\nHeld-out frames, PSNR inside the face mask:")
     for row in scores.values():
         print(f"  {row['psnr']:6.2f} dB  {row['what']} ({row['frames']} frames)")
-    contact_sheet(run, train, heldout, out / "preview.png")
-    preview_video(run, train, heldout, out / "preview.mp4")
+    contact_sheet(run, train_set, heldout_set, out / "preview.png")
+    preview_video(run, train_set, heldout_set, out / "preview.mp4")
 
 
 def plot_losses(log: Path, path: Path) -> None:
-    """One panel a stage: each logged loss over its iterations, on a log scale."""
-    table = np.atleast_1d(np.genfromtxt(log, delimiter=",", names=True, dtype=None, encoding="utf-8"))
+    """One panel per stage: each logged loss over its iterations, on a log scale."""
+    table = np.genfromtxt(log, delimiter=",", names=True, dtype=None, encoding="utf-8", ndmin=1)
     stages = list(dict.fromkeys(table["stage"]))
     figure = Figure(figsize=(5 * len(stages), 4))
     axes = figure.subplots(1, len(stages), squeeze=False)
     for axis, stage in zip(axes[0], stages):
-        rows = table[table["stage"] == stage]
-        for column in table.dtype.names[2:-1]:
-            if np.isfinite(rows[column].astype(float)).any() and (rows[column] > 0).any():
-                axis.plot(rows["iteration"], rows[column], label=column, linewidth=0.8)
+        of_stage = table[table["stage"] == stage]
+        for name in table.dtype.names[2:-1]:
+            loss = of_stage[name]
+            if np.isfinite(loss.astype(float)).any() and (loss > 0).any():
+                axis.plot(of_stage["iteration"], loss, label=name, linewidth=0.8)
         axis.set(title=stage, xlabel="iteration", yscale="log")
         axis.legend(fontsize=7)
     figure.tight_layout()
@@ -51,31 +52,35 @@ def plot_losses(log: Path, path: Path) -> None:
         figure.savefig(temporary, dpi=100)
 
 
-def contact_sheet(run: Run, train: Corpus, heldout: Corpus, path: Path, columns: int = 8) -> None:
-    """preview.png: held-out frames over time; top truth, then audio and pose only, then C_ex read by the extractor."""
+def contact_sheet(run: Run, train_set: Corpus, heldout_set: Corpus, path: Path) -> None:
+    """preview.png: eight held-out frames of up to four takes: truth, and two rows of the table."""
     strips = []
-    for number, take in list(enumerate(heldout.takes))[:4]:
-        wanted = np.resize(evenly(len(heldout.rows[number]), columns), columns)
-        lines = [take.frames[heldout.rows[number][wanted]],
-                 *(list(render_heldout(run, train, heldout, number, name, wanted)) for name in ("audio_pose", "extractor"))]
-        for line, text in zip(lines, ("truth", "audio and pose", "audio, pose, C_ex read")):
-            strips.append(caption(np.concatenate([enlarge(f, 128) for f in line], 1), f"{take.name}: {text}"))
+    for number, take in list(enumerate(heldout_set.takes))[:4]:
+        held = HeldoutTake(run, train_set, heldout_set, number)
+        only = np.resize(evenly(len(held.index), 8), 8)
+        for text, images_of in (("truth", truth), ("audio and pose", audio_pose),
+                                ("audio, pose, C_ex read", extractor)):
+            strip = np.concatenate([enlarge(image, 128) for image in images_of(held, only)], 1)
+            strips.append(caption(strip, f"{take.name}: {text}"))
     write_image(path, np.concatenate(strips))
 
 
-def preview_video(run: Run, train: Corpus, heldout: Corpus, path: Path) -> None:
-    """preview.mp4: truth beside render (audio and pose only) with the sound, up to PREVIEW_SECONDS."""
-    fps = heldout.takes[0].fps
+def preview_video(run: Run, train_set: Corpus, heldout_set: Corpus, path: Path) -> None:
+    """preview.mp4: truth beside render (audio and pose) with the sound, up to PREVIEW_SECONDS."""
+    fps = heldout_set.takes[0].fps
     frames, waves, room = [], [], int(PREVIEW_SECONDS * fps)
-    for number, take in enumerate(heldout.takes):
+    for number, take in enumerate(heldout_set.takes):
         if room <= 0 or take.fps != fps:
             break
-        rows = heldout.rows[number][:room]
-        render = render_heldout(run, train, heldout, number, "audio_pose", np.arange(len(rows)))
-        pairs = [caption(np.concatenate([enlarge(take.frames[row]), enlarge(image)], 1), "truth | render")
-                 for row, image in zip(rows, render)]
-        ids = take.frame_ids[rows]
-        shown = np.searchsorted(ids, np.arange(ids[0], ids[-1] + 1), side="right") - 1  # a missing frame: hold the last
+        held = HeldoutTake(run, train_set, heldout_set, number)
+        only = np.arange(len(held.index))[:room]
+        pairs = []
+        for true, image in zip(truth(held, only), audio_pose(held, only)):
+            pair = np.concatenate([enlarge(true), enlarge(image)], 1)
+            pairs.append(caption(pair, "truth | render"))
+        ids = take.frame_ids[heldout_set.numbers[number][only]]
+        every = np.arange(ids[0], ids[-1] + 1)  # where a frame is missing, hold the last
+        shown = np.searchsorted(ids, every, side="right") - 1
         frames += [pairs[i] for i in shown]
         waves.append(sound_of(take.wave, int(ids[0]), len(shown), fps))
         room -= len(shown)

@@ -1,8 +1,8 @@
-"""sync_expert.py - Sec. 4.3: the expert that stands in for SyncNet [44]: our E_lip and E_audio on other sentences.
+"""sync_expert.py - Sec. 4.3: the expert that stands in for SyncNet [44]: our E_lip and E_audio.
 
-They are trained by Eq. 8, as train.py trains its sync module, on sentences that no model here saw. Their distances
-have another scale than SyncNet's, so their scores compare with nothing published.
-In: a corpus. Out: distances (T, 2k + 1) for measures.sync_confidence. Next: judges.py.
+They are trained by Eq. 8, as train.py trains its sync module, on other sentences, which no model
+here saw. Their distances have another scale than SyncNet's, so their scores compare with nothing
+published. In: a corpus. Out: distances (T, 2k + 1) for measures.sync_confidence. Next: judges.py.
 """
 from __future__ import annotations
 
@@ -26,28 +26,34 @@ from synthetic import dataset
 from tools.errors import InputError, first_line, replacing
 
 EXPERT_ITERS, ANCHORS = 700, 32
+SETTINGS = ("data", "subjects", "sentences", "seed", "size", "crop", "d_lip", "audio_features",
+            "audio_window")  # the settings that an expert depends on
 
 
-def sync_expert(cfg: Config, train: Corpus, work: Path, device: torch.device, keep: Path | None = None
-                ) -> tuple[LipEncoder, AudioEncoder, str]:
+def sync_expert(cfg: Config, train_set: Corpus, work: Path, device: torch.device,
+                keep: Path | None = None) -> tuple[LipEncoder, AudioEncoder, str]:
     """E_lip, E_audio of an expert that stands in for SyncNet, and what it was trained on.
 
-    Stand-in heads: sentences that the model was not trained on. A clip or a real set has none to spare, so there it is
-    the training frames. An expert in the file `keep` is used again where it was trained for the same data and sizes,
-    and a new one is left there. Raises InputError for a file that cannot be read.
+    Stand-in heads: sentences that the model was not trained on. A clip or a real set has none to
+    spare, so there it is the training frames. An expert in the file `keep` is used again where it
+    was trained for the same data and sizes, and a new one is left there. Raises InputError for a
+    file that cannot be read.
     """
-    what = "other sentences of the same people" if cfg.data is None else "the training frames, for want of others"
-    key = {"what": what, "iters": EXPERT_ITERS, "frames": len(train), "d_audio": int(train.f_a.shape[-1])}
-    key |= {name: getattr(cfg, name) for name in ("data", "subjects", "sentences", "seed", "size", "crop", "d_lip",
-                                                  "audio_features", "audio_window")}
-    networks = (LipEncoder(cfg.crop, cfg.d_lip), AudioEncoder(key["d_audio"], cfg.audio_window, cfg.d_lip))
+    others, own = "other sentences of the same people", "the training frames, for want of others"
+    what = others if cfg.data is None else own
+    d_audio = int(train_set.f_a.shape[-1])
+    key = {"what": what, "iters": EXPERT_ITERS, "frames": len(train_set), "d_audio": d_audio}
+    key |= {name: getattr(cfg, name) for name in SETTINGS}
+    networks = (LipEncoder(cfg.crop, cfg.d_lip),
+                AudioEncoder(d_audio, cfg.audio_window, cfg.d_lip))
     if keep is not None and keep.is_file() and _read_expert(keep, key, networks):
         return *(network.to(device).eval().requires_grad_(False) for network in networks), what
-    material = train if cfg.data is not None else other_sentences(cfg, work, device)
+    material = train_set if cfg.data is not None else other_sentences(cfg, work, device)
     networks = train_expert(material, cfg, EXPERT_ITERS, cfg.seed, device)
     if keep is not None:
+        weights = [network.state_dict() for network in networks]
         with replacing(keep) as temporary:
-            torch.save({"key": key, "weights": [network.state_dict() for network in networks]}, temporary)
+            torch.save({"key": key, "weights": weights}, temporary)
     return *networks, what
 
 
@@ -60,40 +66,39 @@ def _read_expert(path: Path, key: dict, networks: tuple[LipEncoder, AudioEncoder
         for network, weights in zip(networks, state["weights"], strict=True):
             network.load_state_dict(weights)
     except Exception as error:  # zip, pickle, key and shape errors all mean the same to the user
-        raise InputError(f"{path}: damaged, or not a sync expert of this program ({first_line(error)}); delete it, and it is "
-                         "trained again") from error
+        raise InputError(f"{path}: damaged, or not a sync expert of this program "
+                         f"({first_line(error)}); delete it, and it is trained again") from error
     return True
 
 
 def other_sentences(cfg: Config, work: Path, device: torch.device) -> Corpus:
-    """Six further sentences of the stand-in heads' people, which no run is trained on: for the sync expert."""
+    """Six further sentences of the stand-in heads' people, which no run is trained on."""
     known = dataset.SENTENCES
     dataset.write_toyset(work / "others", sentences=known + 6, seed=cfg.seed)
     names = ",".join(f"sentence{k:02d}" for k in range(known + 1, known + 7))
-    return prepare(replace(cfg, data=str(work / "others"), sentences=names), work / "expert", device)[0]
+    cfg = replace(cfg, data=str(work / "others"), sentences=names)
+    return prepare(cfg, work / "expert", device)[0]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# The sync expert that stands in
+def train_expert(corpus: Corpus, cfg: Config, iters: int, seed: int,
+                 device: torch.device = torch.device("cpu")) -> tuple[LipEncoder, AudioEncoder]:
+    """E_lip and E_audio by Eq. 8, as train.py trains its sync module, on another corpus.
 
-
-def train_expert(corpus: Corpus, cfg: Config, iters: int, seed: int, device: torch.device = torch.device("cpu")
-                 ) -> tuple[LipEncoder, AudioEncoder]:
-    """E_lip and E_audio by Eq. 8, as train.py trains its sync module, on frames that the model never sees.
-
-    Only weights and draws come from `seed`, and the crops are blurred and recoloured at random, because renders are
-    blurrier than the truth, and the score is to tell their timing.
+    Only weights and draws come from `seed`, and the crops are blurred and recoloured at random,
+    because renders are blurrier than the truth, and the score is to tell their timing.
     """
     rng, noise = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         e_lip = LipEncoder(cfg.crop, cfg.d_lip).to(device)
         e_audio = AudioEncoder(corpus.f_a.shape[-1], cfg.audio_window, cfg.d_lip).to(device)
-        optimiser = torch.optim.AdamW([*e_lip.parameters(), *e_audio.parameters()], lr=1e-3, weight_decay=1e-2)
+        weights = [*e_lip.parameters(), *e_audio.parameters()]
+        optimiser = torch.optim.AdamW(weights, lr=1e-3, weight_decay=1e-2)
         for _ in trange(iters, desc="sync expert", leave=False):
             anchor = rng.integers(len(corpus), size=ANCHORS)
             mouths = degrade(corpus.mouth_crops(anchor).to(device), BLUR * cfg.crop, noise)
-            negative = draw_negatives(corpus.take, corpus.time, anchor, cfg.n_negatives, rng, person=corpus.label["id"])
+            negative = draw_negatives(corpus.take, corpus.time, anchor, cfg.n_negatives, rng,
+                                      person=corpus.label["id"])
             loss = lips_loss(e_lip, e_audio, mouths, corpus.f_a, anchor, negative, cfg.tau)
             optimiser.zero_grad()
             loss.backward()
@@ -103,13 +108,14 @@ def train_expert(corpus: Corpus, cfg: Config, iters: int, seed: int, device: tor
 
 @torch.no_grad()
 def expert_distances(e_lip: LipEncoder, e_audio: AudioEncoder, crops: Float[Tensor, "T 3 s s"],
-                     f_a: Float[np.ndarray, "T w d"], max_offset: int, frame_ids: Int[np.ndarray, "T"] | None = None
-                     ) -> Distances:
-    """Distances (T, 2k + 1) between F_lip of frame t and F_al of frame t + j - k, 0 to 2, and their mask.
+                     f_a: Float[np.ndarray, "T w d"], max_offset: int,
+                     frame_ids: Int[np.ndarray, "T"] | None = None) -> Distances:
+    """Distances (T, 2k + 1), 0 to 2, between F_lip of frame t and F_al of frame t + j - k; a mask.
 
-    crops: mouths in [0, 1] (data.mouth_crop), f_a: F_A of the same frames; frame_ids where some are missing.
+    crops: mouths in [0, 1] (data.crops.mouth_crop); frame_ids: where some frames are missing.
     """
     device = next(e_lip.parameters()).device
     f_lip = torch.cat([e_lip(part.to(device)) for part in crops.split(256)])
-    f_al = torch.cat([e_audio(part.to(device)) for part in torch.from_numpy(np.array(f_a)).split(256)])
+    blocks = torch.from_numpy(np.array(f_a)).split(256)
+    f_al = torch.cat([e_audio(part.to(device)) for part in blocks])
     return offset_distances(f_lip.cpu().numpy(), f_al.cpu().numpy(), max_offset, frame_ids)

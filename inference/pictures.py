@@ -1,6 +1,6 @@
-"""pictures.py - frames as a person looks at them: enlarged, with a caption, written as .png or .jpg.
+"""pictures.py - Sec. 4.5: frames as a person looks at them: enlarged, captioned, as .png or .jpg.
 
-In and out: (H, W, 3) uint8 RGB. Next: animate.py.
+In and out: (H, W, 3) uint8 RGB. Read next: animate.py.
 """
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ def caption(frame: UInt8[np.ndarray, "H W 3"], text: str) -> UInt8[np.ndarray, "
 
 
 def enlarge(frame: np.ndarray, at_least: int = 256) -> np.ndarray:
-    """Whole-number cubic enlargement of a small render, so that a video player shows it at a useful size."""
+    """Whole-number cubic enlargement, so that a player shows a small render at a useful size."""
     factor = max(1, -(-at_least // frame.shape[0]))
-    return frame if factor == 1 else cv2.resize(frame, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    if factor == 1:
+        return frame
+    return cv2.resize(frame, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
 
 
 def write_image(path: str | Path, image: UInt8[np.ndarray, "H W 3"]) -> None:
-    """Write an RGB picture (H, W, 3); the ending says how (.png, .jpg). Raises InputError when it cannot be written."""
-    import cv2  # here: the landmark environment of tracking.py imports this module and need not have it
+    """Write an RGB picture by its ending, .png or .jpg. Raises InputError where it cannot."""
     ending = Path(path).suffix.lower()
     if ending not in (".png", ".jpg", ".jpeg"):
         raise InputError(f"{path}: pictures are written as .png or .jpg; choose another --out")

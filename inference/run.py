@@ -1,6 +1,4 @@
-"""run.py - a trained run.
-
-What checkpoint.pt holds, how it is written and read, and the networks rebuilt from it.
+"""run.py - a trained run: checkpoint.pt, written and read, and the networks rebuilt from it.
 
 In: a run folder of train.py. Out: Checkpoint, what training goes on from; Run, ready to render
 (Sec. 3.1). Next: rendering.py.
@@ -26,9 +24,7 @@ LISTED = 8  # takes in an error message
 
 @dataclass
 class Checkpoint:
-    """What checkpoint.pt holds.
-
-    A configuration, and what the stages have made so far, None what not.
+    """What checkpoint.pt holds: a configuration, and what the stages have made so far, else None.
 
     extractor, e_audio, model, codes: weights; d_audio: width of F_A; references: the barred C of
     Eq. 6, by code; takes, backgrounds: see `describe`; adam, adam_codes: states of the optimisers;
@@ -48,7 +44,7 @@ class Checkpoint:
     iteration: int = 0
 
     def to_dict(self) -> dict:
-        """Tensors, numbers, text and plain containers only, so that it loads with weights_only=True."""
+        """Tensors, numbers, text and plain containers only: it loads with weights_only=True."""
         made = {f.name: getattr(self, f.name) for f in fields(self)[1:]}
         return {"format": FORMAT, "config": self.cfg.to_dict(),
                 **{name: value for name, value in made.items() if value is not None}}
@@ -76,31 +72,38 @@ class Checkpoint:
             raise InputError(f"{path}: not a checkpoint of this program or damaged "
                              f"({first_line(error)}); train again") from error
         if checkpoint is None:
-            raise InputError(f"{path}: written in format {version}, this program reads {FORMAT}; train again")
+            raise InputError(f"{path}: written in format {version}, this program reads {FORMAT}; "
+                             "train again")
         return checkpoint
 
     def describe(self, corpus: Corpus) -> None:
-        """Keep what animate.py needs of each training take, as plain values, and the distinct backgrounds."""
-        self.takes, backgrounds = [], {}
-        for take, frames, first in zip(corpus.takes, corpus.rows, corpus.first):
-            number, _ = backgrounds.setdefault(take.background.tobytes(), (len(backgrounds), take.background))
+        """Keep what animate.py needs of each training take, as plain values and tensors."""
+        self.takes, places, pictures = [], {}, []  # a background that takes share is kept once
+        for take, numbers, first in zip(corpus.takes, corpus.numbers, corpus.first):
+            key = take.background.tobytes()
+            if key not in places:
+                places[key] = len(pictures)
+                pictures.append(take.background)
             self.takes.append({
-                "name": take.name, "subject": take.subject, "fps": float(take.fps), "first": int(first),
-                "background": number, "K": torch.from_numpy(take.K).float(),
-                "cam_to_head": torch.from_numpy(take.cam_to_head[frames]).float(),
+                "name": take.name, "subject": take.subject, "fps": float(take.fps),
+                "first": int(first), "background": places[key],
+                "K": torch.from_numpy(take.K).float(),
+                "cam_to_head": torch.from_numpy(take.cam_to_head[numbers]).float(),
                 "codes": {name: int(label[first]) for name, label in corpus.label.items()}})
-        self.backgrounds = torch.from_numpy(np.stack([picture for _, picture in backgrounds.values()]))
+        self.backgrounds = torch.from_numpy(np.stack(pictures))
 
 
 def check_takes(cfg: Config, takes: list[dict], corpus: Corpus) -> None:
-    """Codes belong to frames.
+    """Raise InputError where the data hold other frames than when a run was trained.
 
-    Raises InputError where the data hold other frames than when a run was trained.
+    Codes belong to frames: with others, each would get the code of another.
     """
     then = [(take["name"], len(take["cam_to_head"])) for take in takes]
-    if then != [(take.name, len(frames)) for take, frames in zip(corpus.takes, corpus.rows)]:
-        raise InputError(f"{cfg.data or 'stand-in heads'}: the data have changed since this run was trained "
-                         "(other takes, or other frames in them); train again in another --out")
+    now = [(take.name, len(numbers)) for take, numbers in zip(corpus.takes, corpus.numbers)]
+    if then != now:
+        raise InputError(f"{cfg.data or 'stand-in heads'}: the data have changed since this run "
+                         "was trained (other takes, or other frames in them); train again in "
+                         "another --out")
 
 
 @dataclass
@@ -121,9 +124,7 @@ class Run:
     device: torch.device
 
     def take(self, name: str | None = None, option: str = "subject") -> dict:
-        """The take called `name`; the first one of a subject of that name.
-
-        The first of all for None.
+        """The take called `name`; of a subject of that name, or for None of all, the first one.
 
         Raises InputError, naming the command line's option, for a name that this run does not know.
         """
@@ -148,10 +149,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def load_run(folder: str | Path, device: torch.device = torch.device("cpu")) -> Run:
-    """Rebuild the networks of a run folder.
-
-    Raises InputError when training has not reached the field stage.
-    """
+    """Rebuild the networks of a run folder. Raises InputError where the field is not begun yet."""
     checkpoint = Checkpoint.read(folder)
     if checkpoint.model is None:
         raise InputError(f"{folder}/checkpoint.pt: training stopped before the field; go on with "
@@ -182,12 +180,13 @@ def _build_run(checkpoint: Checkpoint, device: torch.device) -> Run:
 
 
 def middle_frames(takes: list[dict]) -> dict[str, Tensor]:
-    """For each label a training frame that stands for it, {"id": (labels,), ...}.
+    """For each label a training frame that stands for it: the middle one of its first take.
 
-    The middle of its first take.
+    Returns {"id": (labels,), ...}.
     """
     found: dict[str, dict[int, int]] = {"id": {}, "al": {}, "ill": {}}
     for take in takes:
         for name, frames in found.items():
             frames.setdefault(take["codes"][name], take["first"] + len(take["cam_to_head"]) // 2)
-    return {name: torch.tensor([frames[label] for label in sorted(frames)]) for name, frames in found.items()}
+    return {name: torch.tensor([frame for _, frame in sorted(frames.items())])
+            for name, frames in found.items()}

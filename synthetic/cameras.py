@@ -1,13 +1,16 @@
-"""cameras.py - Sec. 3.2, P_cam where it is known: a camera that stands still, a head that moves, and the projection.
+"""cameras.py - Sec. 3.2: P_cam where it is known, because a head is rendered and not tracked.
 
-In:  angles, or head_to_world (T, 4, 4). Out: K (3, 3), cam_to_head (T, 4, 4), the paper's P_cam; pixels.
-     World = the room; head frame: x image right, y up, z out of the face, dm; camera axes are OpenCV's.
-Read next: rasteriser.py. What is known only through landmarks is tracking.py's.
+The camera stands still and the head moves. World = the room; head frame: x image right, y up, z out
+of the face, dm; camera axes are OpenCV's. A P_cam known only by landmarks is tracking.py's matter.
+
+In:  angles, or head_to_world (T, 4, 4).
+Out: K (3, 3), cam_to_head (T, 4, 4), the paper's P_cam; pixels of points.
+Read next: rasteriser.py.
 """
-
 
 import numpy as np
 from jaxtyping import Float
+from scipy.spatial.transform import Rotation
 
 HEAD_HEIGHT = 2.55  # dm, chin to crown, hair included
 CAMERA_DISTANCE = 12.0  # dm, five head heights: weak perspective, as in a portrait
@@ -24,10 +27,10 @@ def _sway(frames, fps, rng):
 def head_motion(frames: int, fps: float, rng: np.random.Generator,
                 degrees: tuple[float, float, float] = (18.0, 9.0, 5.0), shift: float = 0.08
                 ) -> Float[np.ndarray, "{frames} 4 4"]:
-    """head_to_world (T, 4, 4): smooth sway, never beyond degrees = (yaw, pitch, roll) and shift (dm) an axis.
+    """head_to_world (T, 4, 4): smooth sway within degrees = (yaw, pitch, roll) and `shift` dm.
 
-    Positive yaw turns the nose to image right, positive pitch down, positive roll tilts the crown to image
-    left.
+    Positive yaw turns the nose to image right, positive pitch turns it down, and positive roll
+    tilts the crown to image left.
     """
     yaw, pitch, roll = (np.radians(limit) * _sway(frames, fps, rng) for limit in degrees)
     motion = np.tile(np.eye(4), (frames, 1, 1))
@@ -39,27 +42,20 @@ def head_motion(frames: int, fps: float, rng: np.random.Generator,
 def turn(yaw: Float[np.ndarray, "*t"], pitch: Float[np.ndarray, "*t"], roll: Float[np.ndarray, "*t"]
          ) -> Float[np.ndarray, "*t 3 3"]:
     """Rotation (..., 3, 3) = R_y(yaw) R_x(pitch) R_z(roll), radians, head frame to world."""
-    (cy, sy), (cp, sp), (cr, sr) = ((np.cos(a), np.sin(a)) for a in (yaw, pitch, roll))
-    zero, one = np.zeros_like(cy), np.ones_like(cy)
-
-    def matrix(*entries):
-        return np.stack(entries, axis=-1).reshape(*cy.shape, 3, 3)
-
-    about_y = matrix(cy, zero, sy, zero, one, zero, -sy, zero, cy)
-    about_x = matrix(one, zero, zero, zero, cp, -sp, zero, sp, cp)
-    about_z = matrix(cr, -sr, zero, sr, cr, zero, zero, zero, one)
-    return about_y @ about_x @ about_z
+    angles = np.stack([yaw, pitch, roll], axis=-1)
+    rotations = Rotation.from_euler("YXZ", angles.reshape(-1, 3)).as_matrix()  # Y X Z: turned axes
+    return rotations.reshape(*angles.shape, 3)
 
 
 def default_camera(size: int) -> tuple[Float[np.ndarray, "3 3"], float]:
-    """K (3, 3) for a square image and the camera's distance in dm: the head fills 85 % of the height."""
+    """K (3, 3) for a square image and the camera's distance in dm; the head fills 85 % of it."""
     focal = 0.85 * size * CAMERA_DISTANCE / HEAD_HEIGHT
     K = np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])
     return K, CAMERA_DISTANCE
 
 
 def frontal_camera(distance: float) -> Float[np.ndarray, "4 4"]:
-    """cam_to_head (4, 4) of a camera on the z axis that looks straight into the face: R = diag(1, -1, -1)."""
+    """cam_to_head (4, 4) of a camera on the z axis, looking into the face: R = diag(1, -1, -1)."""
     camera = np.diag([1.0, -1.0, -1.0, 1.0])
     camera[2, 3] = distance
     return camera
@@ -67,7 +63,7 @@ def frontal_camera(distance: float) -> Float[np.ndarray, "4 4"]:
 
 def camera_of_motion(head_to_world: Float[np.ndarray, "*t 4 4"], distance: float
                      ) -> Float[np.ndarray, "*t 4 4"]:
-    """cam_to_head (..., 4, 4) of a fixed camera and a moving head: head_to_world^-1 cam_to_world (P_cam)."""
+    """P_cam (..., 4, 4) of a fixed camera and a moving head: head_to_world^-1 cam_to_world."""
     return np.linalg.inv(head_to_world) @ frontal_camera(distance)
 
 
@@ -80,5 +76,5 @@ def project(points: Float[np.ndarray, "*T P 3"], K: Float[np.ndarray, "3 3"],
 
 def in_camera(points: Float[np.ndarray, "*T P 3"], cam_to_head: Float[np.ndarray, "*T 4 4"]
               ) -> Float[np.ndarray, "*T P 3"]:
-    """Head-frame points in the camera's axes: X_cam = R^T (X_head - t). The third coordinate is the depth."""
+    """Head-frame points in the camera's axes: X_cam = R^T (X_head - t), whose z is the depth."""
     return (points - cam_to_head[..., None, :3, 3]) @ cam_to_head[..., :3, :3]

@@ -1,9 +1,12 @@
-"""figures.py - the README's pictures of the stand-in heads (no real people).
+"""figures.py - Sec. 4.1's stand-in data as the README shows it (no real people).
 
-    python figures.py        writes figures/heads.png and figures/talking.gif
+    python -m synthetic.figures        writes figures/heads.png and figures/talking.gif
 
-In: nothing but seed 0. heads.png: six subjects, four expressions, two lights. talking.gif: three of them speak one
-sentence. All are ground truth, rendered by toyset.render_truth; what a trained field makes of them is preview.png.
+In:  nothing but seed 0.
+Out: heads.png, six subjects with four expressions in two lights; talking.gif, three of them speak
+     one sentence. All of it is ground truth from dataset.render_truth; what a trained field makes
+     of the heads is preview.png.
+Read next: dataset.py.
 """
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ from synthetic.cameras import head_motion, turn
 from tools.errors import replacing
 
 SUBJECTS, FPS = 6, 15
-POSES = ({}, {"jaw": 0.9, "brow": 0.8}, {"pucker": 0.9, "jaw": 0.3}, {"smile": 1.0, "width": 0.6, "blink": 0.6})
+POSES = ({}, {"jaw": 0.9, "brow": 0.8}, {"pucker": 0.9, "jaw": 0.3},
+         {"smile": 1.0, "width": 0.6, "blink": 0.6})
 
 
 def people(seed: int = 0) -> list[np.ndarray]:
@@ -26,22 +30,25 @@ def people(seed: int = 0) -> list[np.ndarray]:
 
 
 def heads_sheet(size: int = 96) -> np.ndarray:
-    """A row a subject: four expressions in the set's warmest light, then in its coldest. (H, W, 3) uint8."""
+    """One row per subject, (H, W, 3): four expressions in the warmest light, then the coldest."""
     rooms = dataset.lights(0)
     red_share = rooms[:, 0, 0] / rooms[:, 0].sum(axis=1)
     lights = rooms[[red_share.argmax(), red_share.argmin()]]
     expression = np.array([[pose.get(name, 0.0) for name in shape.EXPRESSION] for pose in POSES])
     motion = np.tile(np.eye(4), (len(POSES), 1, 1))
     motion[:, :3, :3] = turn(np.radians([0.0, 14, -14, 8]), np.zeros(4), np.zeros(4))
-    rows = [np.concatenate([frame for light in lights
-                            for frame in dataset.render_truth(who, expression, s, light, motion, size)[0]], axis=1)
-            for s, who in enumerate(people())]
+    rows = []
+    for s, who in enumerate(people()):
+        frames = [dataset.render_truth(who, expression, s, light, motion, size)[0]
+                  for light in lights]
+        rows.append(np.concatenate(np.concatenate(frames), axis=1))
     return np.concatenate(rows)
 
 
-def talking(subjects: tuple[int, ...] = (0, 1, 4), size: int = 96, seconds: float = 2.0) -> list[np.ndarray]:
-    """Frames (size, 3 size, 3) of some subjects who speak one sentence side by side, FPS a second."""
-    expression = dataset.recording(0, "toy01", 0, seconds)[0][::60 // FPS]  # (T, 8), the set has 60 a second
+def talking(subjects: tuple[int, ...] = (0, 1, 4), size: int = 96,
+            seconds: float = 2.0) -> list[np.ndarray]:
+    """Frames (size, 3 size, 3), FPS per second: some subjects speak one sentence side by side."""
+    expression = dataset.recording(0, "toy01", 0, seconds)[0][::dataset.FPS // FPS]  # (T, 8)
     parts, rooms = [], dataset.lights(0)
     for s in subjects:
         motion = head_motion(len(expression), float(FPS), np.random.default_rng(s))
@@ -53,9 +60,11 @@ def main(folder: Path = Path("figures")) -> None:
     """Write both pictures into `folder`."""
     with replacing(folder / "heads.png") as temporary:
         Image.fromarray(heads_sheet()).quantize(256, kmeans=3).save(temporary, optimize=True)
-    frames = [Image.fromarray(frame).quantize(160, kmeans=1, dither=Image.Dither.NONE) for frame in talking()]
+    frames = [Image.fromarray(frame).quantize(160, kmeans=1, dither=Image.Dither.NONE)
+              for frame in talking()]
     with replacing(folder / "talking.gif") as temporary:
-        frames[0].save(temporary, save_all=True, append_images=frames[1:], duration=1000 // FPS, loop=0)
+        frames[0].save(temporary, save_all=True, append_images=frames[1:],
+                       duration=1000 // FPS, loop=0)
 
 
 if __name__ == "__main__":

@@ -375,7 +375,7 @@ def test_evaluate_writes_one_table_with_its_sanity_rows(run_folder, tmp_path, qu
     assert float(rows["audio_pose"]["FID"]) > 1e-3
     assert rows["mean_face"]["lag (frames)"] == "nan", "a still mouth has no lag"
     text = (folder / "evaluation.md").read_text()
-    assert text.count("\n| ") == len(rows) and "regressor" in text
+    assert text.count("\n| ") == len(rows) + 1 and "regressor" in text, "a line per row, and the rule"
     assert "random features" in text and "expert trained on the training frames" in text, "which networks looked"
     assert not list(folder.glob(".evaluate-*")), "nothing is left behind"
 
@@ -485,16 +485,24 @@ def test_choices_trains_and_scores_every_row(tmp_path, quick_judges, monkeypatch
 
 
 def test_a_row_takes_over_what_its_change_leaves_alone():
-    first = {"config": SMALL.to_dict(), "extractor": 1, "references": 2, "takes": 3, "backgrounds": 4, "e_audio": 5, "d_audio": 6}
-    keys = lambda **change: set(ablation.shared(first, dataclasses.replace(SMALL, **change)))
-    everything = set(first) - {"config"}
-    assert keys() == keys(lambda_dis=0.0) == keys(random_codes=True) == keys(lip_dropout=0.2) == everything
-    assert keys(sync=False) == everything - {"e_audio", "d_audio"}
-    assert keys(d_ex=8) == keys(blank_mouth=False) == {"e_audio", "d_audio"}
-    assert keys(code_per_frame=True) == {"extractor", "e_audio", "d_audio"}
-    assert keys(d_lip=8) == everything - {"e_audio", "d_audio"}
-    assert keys(tau=0.1) == keys(crop=32) == set(), "what both networks read"
-    assert ablation.shared({}, SMALL) == {}
+    first = Checkpoint(SMALL, extractor={"w": 1}, references={"id": 2}, takes=[], backgrounds=torch.zeros(1),
+                       e_audio={"w": 5}, d_audio=6, model={"w": 7}, iteration=9)
+
+    def taken(**change):
+        start = ablation.shared(first, dataclasses.replace(SMALL, **change))
+        assert start.model is None and start.iteration == 0 and start.cfg == dataclasses.replace(SMALL, **change)
+        return {name for name in ("extractor", "references", "takes", "backgrounds", "e_audio", "d_audio")
+                if getattr(start, name) is not None}
+
+    everything, sync = taken(), {"e_audio", "d_audio"}
+    assert len(everything) == 6
+    assert taken(lambda_dis=0.0) == taken(random_codes=True) == taken(lip_dropout=0.2) == everything
+    assert taken(sync=False) == everything - sync
+    assert taken(d_ex=8) == taken(blank_mouth=False) == sync
+    assert taken(code_per_frame=True) == {"extractor"} | sync
+    assert taken(d_lip=8) == everything - sync
+    assert taken(tau=0.1) == taken(crop=32) == set(), "what both networks read"
+    assert ablation.shared(None, SMALL) == Checkpoint(SMALL)
 
 
 def test_choices_are_changes_of_known_settings():
@@ -514,6 +522,6 @@ def test_evaluate_wants_a_run_or_table2(run_folder, capfd):
 def test_other_sound_is_that_of_another_sentence_turned_round():
     f_a = np.arange(14, dtype=np.float32).reshape(7, 2, 1)
     held = Corpus.__new__(Corpus)  # only what the function reads
-    held.takes, held.first, held.rows, held.f_a = [0, 1], np.array([0, 3, 7]), [np.arange(3), np.arange(4)], f_a
+    held.takes, held.first, held.numbers, held.f_a = [0, 1], np.array([0, 3, 7]), [np.arange(3), np.arange(4)], f_a
     assert np.array_equal(heldout.other_sound(held, 0), f_a[[5, 6, 3]]), "4 frames turned by 2, cut to 3"
     assert np.array_equal(heldout.other_sound(held, 1), f_a[[2, 0, 1, 2]])

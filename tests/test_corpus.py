@@ -39,7 +39,7 @@ def make_take(name, T=12, fps=25.0, ids=None, labels=(0, 0, 0), f_exp=None, kind
     return Take(name, name.split("/")[0], fps, ids, face_landmarks(T), np.eye(3),
                 np.repeat(np.eye(4)[None], T, 0),
                 g.normal(size=(T, 2)) if f_exp is None else np.asarray(f_exp, float), basis,
-                g.normal(size=16000).astype(np.float32), dict(zip(("id", "albedo", "light"), labels)),
+                g.normal(size=16000).astype(np.float32), dict(zip(("id", "al", "ill"), labels)),
                 pixels(T, SIZE, SIZE, 3), pixels(T, SIZE, SIZE), pixels(SIZE, SIZE, 3), kind)
 
 
@@ -61,7 +61,7 @@ def test_eq7_pairs_never_cross_takes_or_gaps():
     takes = [make_take("a/1", ids=[0, 1, 2, 5, 6, 9]), make_take("a/2", ids=[10, 11, 13]),
              make_take("b/1", ids=[14, 15])]
     c = whole(takes)
-    got = [(int(c.take[i]), int(takes[c.take[i]].frame_ids[c.row[i]])) for i in c.pair_starts]
+    got = [(int(c.take[i]), int(takes[c.take[i]].frame_ids[c.frame[i]])) for i in c.pair_starts]
     assert got == [(0, 0), (0, 1), (0, 5), (1, 10), (2, 14)], \
         "Eq. 7: j and j - 1 are neighbours in time, of one take"
     for i in c.pair_starts:
@@ -78,7 +78,7 @@ def test_index_keeps_rows_times_and_labels():
     takes = [make_take("a/1", ids=[0, 1, 4], fps=25.0, labels=(0, 5, 7)),
              make_take("b/1", ids=[3, 4, 5, 6], fps=30.0, labels=(1, 6, 7))]
     c = Corpus(takes, [np.array([0, 2]), np.array([1, 2, 3])])
-    assert len(c) == 5 and c.take.tolist() == [0, 0, 1, 1, 1] and c.row.tolist() == [0, 2, 1, 2, 3]
+    assert len(c) == 5 and c.take.tolist() == [0, 0, 1, 1, 1] and c.frame.tolist() == [0, 2, 1, 2, 3]
     assert c.first.tolist() == [0, 2, 5]
     assert np.allclose(c.time, [0, 4 / 25, 4 / 30, 5 / 30, 6 / 30]), "time is frame id / fps, not the row"
     assert c.label["id"].tolist() == [0, 0, 1, 1, 1] and c.label["al"].tolist() == [0, 0, 1, 1, 1]

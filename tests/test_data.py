@@ -1,4 +1,4 @@
-"""Takes from VOCASET folders and clips (data.py, vocaset.py): what comes in is right, what is wrong is one line."""
+"""test_data.py - takes from VOCASET folders and clips (data/): right ones, and wrong ones."""
 
 import os
 import pickle
@@ -16,7 +16,7 @@ from data import clip, mesh_takes, safe_pickle
 from data.crops import CANONICAL, MOUTH_TOP, STABLE, mouth_crop, similarity, stable_crop
 from data.look import PALETTES, paint_head
 from data.prepare import check_source, chosen, load, split
-from data.voca import FLAME_EYES, FLAME_LANDMARKS, VOCA_SPLIT, Voca, _ply_faces, choose
+from data.voca import FLAME_EYES, FLAME_LANDMARKS, VOCA_SPLIT, Voca, choose, read_ply
 from synthetic import rasteriser
 from synthetic.cameras import frontal_camera, project
 from tools import media
@@ -24,7 +24,8 @@ from tools.errors import InputError
 from voca_fixture import make_voca, py2_pickle, write_ply
 
 REAL = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
-needs_real = pytest.mark.skipif(not (REAL / "real_clip.mp4").is_file(), reason="../shared/data is absent")
+needs_real = pytest.mark.skipif(not (REAL / "real_clip.mp4").is_file(),
+                                reason="../shared/data is absent")
 FIRST, SECOND = "FaceTalk_fixture_01_TA", "FaceTalk_fixture_02_TA"
 
 
@@ -80,7 +81,8 @@ def test_python_2_pickles_read_as_numpy_reads_them(voca):
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-@pytest.mark.parametrize("array", [np.arange(6, dtype=">i2").reshape(2, 3), np.asfortranarray(np.eye(3)),
+@pytest.mark.parametrize("array", [np.arange(6, dtype=">i2").reshape(2, 3),
+                                   np.asfortranarray(np.eye(3)),
                                    np.array(7.5, np.float32), np.array([True, False])])
 def test_python_3_pickles(tmp_path, protocol, array):
     tree = {"a": [array, (1, "é", None)], "s": np.float32(0.5)}
@@ -98,7 +100,8 @@ class Payload:
         return self.call[0], self.call[1:]
 
 
-@pytest.mark.parametrize("wrap", [lambda p: {FIRST: p}, lambda p: {FIRST: np.array([p], dtype=object)},
+@pytest.mark.parametrize("wrap", [lambda p: {FIRST: p},
+                                  lambda p: {FIRST: np.array([p], dtype=object)},
                                   lambda p: {FIRST: [np.zeros(3), (p,)]}])
 @pytest.mark.parametrize("protocol", [2, 4])
 def test_a_hostile_pickle_is_refused_and_does_not_run(tmp_path, wrap, protocol):
@@ -117,7 +120,8 @@ def test_object_arrays_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("raw", [b"", b"no pickle at all", py2_pickle({"a": np.zeros(9)})[:-30],
-                                 py2_pickle({"a": np.zeros(9)}).replace(struct.pack("<i", 9), struct.pack("<i", 8))])
+                                 py2_pickle({"a": np.zeros(9)}).replace(struct.pack("<i", 9),
+                                                                        struct.pack("<i", 8))])
 def test_a_damaged_pickle_is_one_line(tmp_path, raw):
     (tmp_path / "a.pkl").write_bytes(raw)
     with pytest.raises(InputError, match="a.pkl: (is damaged|refused)"):
@@ -126,7 +130,7 @@ def test_a_damaged_pickle_is_one_line(tmp_path, raw):
 
 # ---- .ply
 
-@pytest.mark.parametrize("kind", ["ascii", "binary", "crlf", "normals"])
+@pytest.mark.parametrize("kind", ["ascii", "binary", "big", "crlf", "normals"])
 def test_faces_of_a_ply(tmp_path, kind):
     faces = np.array([[0, 1, 2], [2, 1, 3]])
     path = tmp_path / "a.ply"
@@ -134,21 +138,25 @@ def test_faces_of_a_ply(tmp_path, kind):
         write_ply(path, 4, faces)
     else:
         more = "property float nx\nproperty uchar red\n" if kind == "normals" else ""
-        text = ("ply\nformat ascii 1.0\ncomment by hand\nelement vertex 4\nproperty float x\nproperty float y\n"
-                f"property float z\n{more}element face 2\nproperty list uchar int vertex_index\nend_header\n")
+        text = ("ply\nformat ascii 1.0\ncomment by hand\nelement vertex 4\nproperty float x\n"
+                f"property float y\nproperty float z\n{more}element face 2\n"
+                "property list uchar int vertex_index\nend_header\n")
         text += "0 0 0\n" * 4 + "3 0 1 2\n3 2 1 3\n"
-        if kind == "normals":  # binary this time, with a row of 3 floats, 1 float and 1 byte
-            head = text[:text.index("0 0 0")].replace("ascii", "binary_little_endian").encode()
-            path.write_bytes(head + bytes(17) * 4 + b"".join(struct.pack("<B3i", 3, *f) for f in faces))
+        if kind in ("normals", "big"):  # binary; normals: 3 floats, 1 float and 1 byte per vertex
+            order, sign, size = {"normals": ("little", "<", 17), "big": ("big", ">", 12)}[kind]
+            header = text[:text.index("0 0 0")].replace("ascii", f"binary_{order}_endian").encode()
+            listed = b"".join(struct.pack(f"{sign}B3i", 3, *face) for face in faces)
+            path.write_bytes(header + bytes(size) * 4 + listed)
         else:
             path.write_bytes(text.replace("\n", "\r\n" if kind == "crlf" else "\n").encode())
-    count, got = _ply_faces(path)
+    count, got = read_ply(path)
     assert count == 4
     np.testing.assert_array_equal(got, faces)
 
 
 @pytest.mark.parametrize("spoil", [lambda b: b[:200], lambda b: b"not a ply", lambda b: b[:-4],
-                                   lambda b: b.replace(b"little", b"big"), lambda b: b[:-4] + b"\xff\xff\xff\x7f"])
+                                   lambda b: b.replace(b"little", b"big"),
+                                   lambda b: b[:-4] + b"\xff\xff\xff\x7f"])
 def test_a_spoilt_ply_is_one_line(own_voca, tmp_path, spoil):
     path = own_voca / "FLAME_sample.ply"
     path.write_bytes(spoil(path.read_bytes()))
@@ -157,7 +165,8 @@ def test_a_spoilt_ply_is_one_line(own_voca, tmp_path, spoil):
 
 # ---- what is missing or wrong in a folder
 
-@pytest.mark.parametrize("name", ["data_verts.npy", "subj_seq_to_idx.pkl", "raw_audio_fixed.pkl", "templates.pkl"])
+@pytest.mark.parametrize("name", ["data_verts.npy", "subj_seq_to_idx.pkl", "raw_audio_fixed.pkl",
+                                  "templates.pkl"])
 def test_a_missing_file_is_named(own_voca, tmp_path, name):
     (own_voca / name).unlink()
     one_line(own_voca, tmp_path / "c", name, "voca.is.tue.mpg.de")
@@ -171,7 +180,8 @@ def test_other_wrong_folders(own_voca, tmp_path):
     one_line(own_voca, tmp_path / "c", ".ply", "5023")
     (own_voca / "templates").mkdir()
     (own_voca / "other.txt").rename(own_voca / "templates" / "x.ply")
-    assert len(load(own_voca, 32, tmp_path / "c", sentences=1)) == 1, "faces in templates/ are found too"
+    found = load(own_voca, 32, tmp_path / "c", sentences=1)
+    assert len(found) == 1, "faces in templates/ are found too"
     edit(own_voca, "templates", lambda t: t.update({FIRST: t[FIRST][:-1]}))
     one_line(own_voca, tmp_path / "c", "templates.pkl", FIRST)
     edit(own_voca, "templates", lambda t: t.update({"x": t.pop(FIRST)}))
@@ -194,7 +204,8 @@ def test_a_truncated_or_foreign_npy(own_voca, tmp_path):
 
 def test_unknown_names_list_what_exists(voca, tmp_path):
     one_line(voca, tmp_path, "nobody", FIRST, SECOND, subjects=["nobody"])
-    one_line(voca, tmp_path, "sentence09", "sentence01", "sentence02", sentences=["sentence01", "sentence09"])
+    one_line(voca, tmp_path, "sentence09", "sentence01", "sentence02",
+             sentences=["sentence01", "sentence09"])
     one_line(voca, tmp_path, "0 sentences", sentences=0)
 
 
@@ -213,14 +224,16 @@ def test_shapes_and_types(takes):
         assert take.landmarks.shape == (15, 68, 2) and take.cam_to_head.shape == (15, 4, 4)
         assert take.f_exp.shape == (15, len(take.exp_basis)) and take.exp_basis.shape[1:] == (68, 3)
         assert take.kind == "mesh" and take.fps == 30 and len(take.wave) == 8000
-        assert set(take.labels) == {"id", "albedo", "light"}
+        assert set(take.labels) == {"id", "al", "ill"}
     assert [t.labels["id"] for t in takes] == [0, 0, 1, 1]
 
 
 def test_60_frames_a_second_become_30_and_missing_frames_keep_their_ids(own_voca, tmp_path):
-    edit(own_voca, "subj_seq_to_idx", lambda t: [t[FIRST]["sentence01"].pop(f) for f in (0, 4, 6, 7)])
+    edit(own_voca, "subj_seq_to_idx", lambda t: [t[FIRST]["sentence01"].pop(f)
+                                                 for f in (0, 4, 6, 7)])
     take = load(own_voca, 32, tmp_path / "c", sentences=["sentence01"])[0]
-    assert take.frame_ids.tolist() == [1, 4, 5], "12 frames at 60 a second, of which 0, 4, 6 and 7 are missing"
+    assert take.frame_ids.tolist() == [1, 4, 5], \
+        "12 frames at 60 a second, of which 0, 4, 6 and 7 are missing"
     full = load(own_voca, 32, tmp_path / "c", sentences=["sentence02"])[0]
     assert full.frame_ids.tolist() == [0, 1, 2, 3, 4, 5]
 
@@ -253,14 +266,16 @@ def test_rows_are_the_meshes_that_the_index_names(voca, takes):
 
 
 def test_pictures_lie_under_their_landmarks(takes):
-    """Lip landmarks are redder than the cheeks around them; masks hold the landmarks; outside is background."""
+    """Lip landmarks are redder than the cheeks around them; masks hold the landmarks; outside is
+    background."""
     for take in takes:
         t = int(np.argmin(take.f_exp.std(1)))
         image, mask = take.frames[t].astype(float), take.masks[t]
         at = np.floor(take.landmarks[t]).astype(int)
         assert (mask[at[17:, 1], at[17:, 0]] > 250).all()
         redness = image[..., 0] / image[..., 1]
-        lips, cheeks = redness[at[48:60, 1], at[48:60, 0]], redness[at[[31, 35], 1], at[[31, 35], 0] + [-4, 4]]
+        lips = redness[at[48:60, 1], at[48:60, 0]]
+        cheeks = redness[at[[31, 35], 1], at[[31, 35], 0] + [-4, 4]]
         assert lips.mean() > cheeks.mean()
         np.testing.assert_array_equal(take.frames[t][mask == 0], take.background[mask == 0])
 
@@ -277,16 +292,18 @@ def test_the_mouth_opens_with_the_sound(tmp_path):
 def test_factors_vary_apart(tmp_path):
     make_voca(tmp_path / "v", 2, 8, 0.1)
     labels = [t.labels for t in load(tmp_path / "v", 32, tmp_path / "c")]
-    for name in ("albedo", "light"):
+    for name in ("al", "ill"):
         of = [{label[name] for label in labels if label["id"] == i} for i in (0, 1)]
-        assert min(map(len, of)) > 1 and of[0] & of[1], f"{name} must vary within a person and be shared between people"
-    assert len({(label["albedo"], label["light"]) for label in labels}) > 5
+        assert min(map(len, of)) > 1 and of[0] & of[1], \
+            f"{name} must vary within a person and be shared between people"
+    assert len({(label["al"], label["ill"]) for label in labels}) > 5
 
 
 def test_the_cache_is_reused_and_follows_its_source(own_voca, tmp_path, monkeypatch):
     calls = []
     render = rasteriser.render_mesh
-    monkeypatch.setattr(rasteriser, "render_mesh", lambda *a, **k: calls.append(1) or render(*a, **k))
+    counted = lambda *a, **k: calls.append(1) or render(*a, **k)
+    monkeypatch.setattr(rasteriser, "render_mesh", counted)
     first = load(own_voca, 32, tmp_path / "c")
     assert len(calls) == 12
     again = load(own_voca, 32, tmp_path / "c")
@@ -315,7 +332,8 @@ def test_a_long_rendering_on_every_core_gives_the_same_frames(own_voca, tmp_path
     monkeypatch.setattr(mesh_takes, "BLOCK", 4)  # 6 frames: two processes get some
     monkeypatch.setattr(mesh_takes.os, "cpu_count", lambda: 2)
     calls = []
-    monkeypatch.setattr(rasteriser, "render_mesh", lambda *a, **k: calls.append(1))  # here, not in the other processes
+    # here, not in the other processes
+    monkeypatch.setattr(rasteriser, "render_mesh", lambda *a, **k: calls.append(1))
     together = load(own_voca, 32, tmp_path / "b", sentences=1)[0]
     assert not calls
     np.testing.assert_array_equal(alone.frames, together.frames)
@@ -330,7 +348,8 @@ def test_a_small_disk_is_one_line(own_voca, tmp_path, monkeypatch):
 def test_memory_does_not_grow_with_the_data(tmp_path):
     make_voca(tmp_path / "v", 1, 1, 0.1)
     rows = 2000  # 120 MB of vertices on disk
-    big = np.lib.format.open_memmap(tmp_path / "v" / "data_verts.npy", "w+", np.float32, (rows, 5023, 3))
+    big = np.lib.format.open_memmap(tmp_path / "v" / "data_verts.npy", "w+", np.float32,
+                                    (rows, 5023, 3))
     del big
     index = {FIRST: {"sentence01": {f: rows - 10 + f for f in range(10)}}}
     (tmp_path / "v" / "subj_seq_to_idx.pkl").write_bytes(py2_pickle(index))
@@ -352,24 +371,29 @@ def test_paint_has_every_part():
         near = lambda a, b: np.allclose(a, b, atol=1e-6)
         assert near(colors[marks[[29, 33, 3, 13]]], skin), "nose and cheeks are skin"
         assert near(colors[marks[[51, 57, 62]]], lips) and near(colors[marks[[19, 24]]], hair)
-        assert near(colors[points[:3931, 1].argmax()], hair) and near(colors[points[:3931, 2].argmin()], hair)
+        for place in (points[:3931, 1].argmax(), points[:3931, 2].argmin()):
+            assert near(colors[place], hair)
         for ball in FLAME_EYES:
             front, back = points[ball][:, 2].argmax(), points[ball][:, 2].argmin()
             assert near(colors[ball][front], 0.04) and near(colors[ball][back], 0.93)
-            assert (np.abs(colors[ball] - iris) < 1e-6).all(1).sum() > 5 and (gloss[ball] > 0.5).all()
+            assert (np.abs(colors[ball] - iris) < 1e-6).all(1).sum() > 5
+            assert (gloss[ball] > 0.5).all()
 
 
 def test_landmark_vertices_are_flames():
     if REAL.is_dir():
-        assert FLAME_LANDMARKS == [int(i) for i in (REAL / "flame_landmarks68.txt").read_text().split()]
+        listed = (REAL / "flame_landmarks68.txt").read_text().split()
+        assert FLAME_LANDMARKS == [int(i) for i in listed]
     assert len(set(FLAME_LANDMARKS)) == 68
 
 
 def test_vocas_split_is_the_default_when_its_people_are_there():
     people = VOCA_SPLIT
-    assert [len(people[k]) for k in ("train", "val", "test")] == [8, 2, 2] and len(set(sum(people.values(), []))) == 12
+    assert [len(people[k]) for k in ("train", "val", "test")] == [8, 2, 2]
+    assert len(set(sum(people.values(), []))) == 12
     index = {name: {"sentence01": {0: 0}} for name in people["train"][:2] + people["test"]}
-    folder = Voca(Path("v"), np.zeros((1, 1, 3)), index, {}, {}, np.zeros((1, 3), int), np.zeros(68, int), [])
+    folder = Voca(Path("v"), np.zeros((1, 1, 3)), index, {}, {}, np.zeros((1, 3), int),
+                  np.zeros(68, int), [])
     assert [s for s, _ in choose(folder, None, None)] == people["train"][:2]
     assert [s for s, _ in choose(folder, 1, None)] == people["train"][:1]
     assert [s for s, _ in choose(folder, people["test"], None)] == people["test"]
@@ -398,9 +422,11 @@ def test_similarity_finds_a_known_one_and_ignores_noise_as_least_squares_does():
     rng = np.random.default_rng(0)
     source = rng.normal(size=(5, 9, 2)) * 30
     got = similarity(source, moved(source[0], 0.3, 1.7, [4, -9]))
-    np.testing.assert_allclose(got[0][:, :2], 1.7 * np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]]))
+    np.testing.assert_allclose(got[0][:, :2], 1.7 * np.array([[np.cos(0.3), -np.sin(0.3)],
+                                                              [np.sin(0.3), np.cos(0.3)]]))
     np.testing.assert_allclose(got[0][:, 2], [4, -9], atol=1e-9)
-    target = rng.normal(size=(9, 2))  # nothing to do with it: compare with SciPy's least-squares rotation
+    # nothing to do with it: compare with SciPy's least-squares rotation
+    target = rng.normal(size=(9, 2))
     flat = lambda p: np.column_stack([p - p.mean(0), np.zeros(9)])
     for M, points in zip(similarity(source, target), source):
         R = Rotation.align_vectors(flat(target), flat(points))[0].as_matrix()[:2, :2]
@@ -413,13 +439,15 @@ def card():
     """A smooth picture with a face's landmarks, and the same seen turned, scaled and shifted."""
     y, x = np.mgrid[:240, :240] + 0.5
     def picture(u, v):
-        return np.stack([128 + 90 * np.sin(u / 9), 128 + 90 * np.sin(v / 11), 128 + 90 * np.sin((u + v) / 13)], -1)
+        return np.stack([128 + 90 * np.sin(u / 9), 128 + 90 * np.sin(v / 11),
+                         128 + 90 * np.sin((u + v) / 13)], -1)
     face = np.random.default_rng(1).uniform(60, 180, (68, 2))
     face[STABLE] = CANONICAL * 120 + [60, 50]
     face[48:] = [120, 140] + np.random.default_rng(2).normal(size=(20, 2)) * 8
     views, marks = [], []
     for angle, scale, shift in ((0, 1, (0, 0)), (0.3, 1.2, (20, -50)), (-0.4, 0.8, (-30, 70))):
-        back = moved(np.stack([x, y], -1).reshape(-1, 2) - shift, -angle, 1 / scale, [0, 0]).reshape(240, 240, 2)
+        back = moved(np.stack([x, y], -1).reshape(-1, 2) - shift, -angle, 1 / scale,
+                     [0, 0]).reshape(240, 240, 2)
         views.append(picture(back[..., 0], back[..., 1]).round().astype(np.uint8))
         marks.append(moved(face, angle, scale, np.array(shift)))
     return np.stack(views), np.stack(marks), picture
@@ -433,36 +461,42 @@ def test_crops_remove_turn_scale_and_shift(card, crop):
 
 
 def test_crop_is_right_to_a_fraction_of_a_pixel(card):
-    """Pixel (i, j) of the crop shows the picture where the canonical square says, centres at +0.5."""
+    """Pixel (i, j) of the crop shows the picture where the canonical square says, centres at
+    +0.5."""
     frames, landmarks, picture = card
     for out in (120, 60, 30, 90, 300):  # one to one; reductions; an enlargement
         got = stable_crop(frames[:1], landmarks[:1], out)[0].astype(float)
         v, u = (np.mgrid[:out, :out] + 0.5) * 120 / out + np.array([50, 60])[:, None, None]
-        errors = {d: np.abs(got - picture(u + d, v + d))[3:-3, 3:-3].mean() for d in (-0.25, 0, 0.25)}
+        errors = {d: np.abs(got - picture(u + d, v + d))[3:-3, 3:-3].mean()
+                  for d in (-0.25, 0, 0.25)}
         assert min(errors, key=errors.get) == 0 and errors[0] < 6, errors
 
 
 def test_mouth_crop_keeps_lip_motion(card):
-    """The square stands still when the lips move: pictures that are alike give crops that are alike."""
+    """The square stands still when the lips move: pictures that are alike give crops that are
+    alike."""
     frames, landmarks, _ = card
     same, marks = np.repeat(frames[:1], 2, 0), np.repeat(landmarks[:1], 2, 0)
     marks[1, 48:] += [0, 12]
     a, b = mouth_crop(same, marks, 64)
     np.testing.assert_array_equal(a, b)
-    np.testing.assert_array_equal(mouth_crop(same, marks[::-1], 64)[0], a)  # the mean, not one frame, sets it
+    # the mean, not one frame, sets it
+    np.testing.assert_array_equal(mouth_crop(same, marks[::-1], 64)[0], a)
 
 
 def test_the_blanked_part_of_a_stable_crop_holds_all_of_the_mouth(takes):
     for take in takes:
         moves = similarity(take.landmarks[:, STABLE], CANONICAL)
-        lips = np.einsum("tij,tpj->tpi", moves[:, :, :2], take.landmarks[:, 48:]) + moves[:, None, :, 2]
+        lips = np.einsum("tij,tpj->tpi", moves[:, :, :2], take.landmarks[:, 48:])
+        lips = lips + moves[:, None, :, 2]
         assert lips[..., 1].min() > MOUTH_TOP
 
 
 # ---- clips
 
 def make_clip(folder, frames=22, fps=25, size=(120, 160), sound=True):
-    """A patch with landmarks that drifts over a still backdrop. Returns the path, the landmarks and the backdrop."""
+    """A patch with landmarks that drifts over a still backdrop. Returns the path, the landmarks and
+    the backdrop."""
     height, width = size
     y, x = np.mgrid[:height, :width]
     backdrop = np.stack([60 + 0.8 * x, 200 - y, 90 + 0 * x], -1).astype(np.uint8)
@@ -508,8 +542,10 @@ def test_clip_background_is_what_stands_behind(tmp_path):
     path, marks, backdrop = make_clip(tmp_path)
     take = load(path, 60, tmp_path / "c")[0]
     left, top, side = clip.crop_box(marks, 160, 120)
-    want = cv2.resize(backdrop[top:top + side, left:left + side], (60, 60), interpolation=cv2.INTER_AREA)
-    assert np.abs(take.background.astype(int) - want).max() < 20, "the moving head is still in the background"
+    want = cv2.resize(backdrop[top:top + side, left:left + side], (60, 60),
+                      interpolation=cv2.INTER_AREA)
+    off = np.abs(take.background.astype(int) - want).max()
+    assert off < 20, "the moving head is still in the background"
 
 
 @pytest.mark.parametrize("box,size", [((30, 10, 400), 64), ((0, 0, 100), 256), ((77, 3, 251), 128)])
@@ -532,10 +568,12 @@ def test_crop_moves_camera_and_pixels_alike(box, size):
 
 def test_crop_box_stays_in_the_image_and_holds_the_face():
     rng = np.random.default_rng(0)
-    for width, height, x, y, face in ((640, 360, 300, 150, 120), (512, 512, 20, 20, 200), (1920, 1080, 1800, 900, 150)):
+    for width, height, x, y, face in ((640, 360, 300, 150, 120), (512, 512, 20, 20, 200),
+                                      (1920, 1080, 1800, 900, 150)):
         marks = rng.uniform(0, face, (7, 68, 2)) + [x, y]
         left, top, side = clip.crop_box(marks, width, height)
-        assert 0 <= left and left + side <= width and 0 <= top and top + side <= height and side > face
+        assert 0 <= left and left + side <= width and 0 <= top and top + side <= height
+        assert side > face
         inside = np.clip(marks, 0, [width, height])
         assert inside.min((0, 1))[0] >= left and inside.max((0, 1))[0] <= left + side
 
@@ -543,15 +581,21 @@ def test_crop_box_stays_in_the_image_and_holds_the_face():
 @needs_real
 def test_the_real_clip(tmp_path):
     take = load(REAL / "real_clip.mp4", 96, tmp_path)[0]
-    assert take.frames.shape == (200, 96, 96, 3) and take.fps == 25 and take.frame_ids.tolist() == list(range(200))
+    assert take.frames.shape == (200, 96, 96, 3) and take.fps == 25
+    assert take.frame_ids.tolist() == list(range(200))
     assert len(take.wave) == 128000
     landmarks = np.load(REAL / "real_clip.landmarks.npy")
     scale = take.K[0, 0] / (2 * 512)  # the clip's own K: focal length 2 widths, centre (256, 256)
     shift = take.K[:2, 2] - scale * 256
-    np.testing.assert_allclose(take.landmarks, landmarks * scale + shift, atol=1e-3)  # one crop moves K and landmarks
-    assert 96 / 512 <= scale < 96 / 400 and (shift <= 1e-9).all(), "cropped to the head, and no further than the image"
+    # one crop moves K and landmarks
+    np.testing.assert_allclose(take.landmarks, landmarks * scale + shift, atol=1e-3)
+    assert 96 / 512 <= scale < 96 / 400 and (shift <= 1e-9).all(), \
+        "cropped to the head, and no further than the image"
     face = take.masks[:, 40:50, 40:50]
-    assert take.masks[:, :4].max() == 0 and face.max() == 255, "the mask is on the face, not on the edge"
-    lips = np.array([f[int(p[57, 1]), int(p[57, 0])] for f, p in zip(take.frames, take.landmarks)]).astype(float)
-    assert (lips[:, 0] > lips[:, 1]).mean() > 0.95, "lower lips are red: landmarks and pictures belong together"
+    assert take.masks[:, :4].max() == 0 and face.max() == 255, \
+        "the mask is on the face, not on the edge"
+    lips = np.array([frame[int(p[57, 1]), int(p[57, 0])]
+                     for frame, p in zip(take.frames, take.landmarks)]).astype(float)
+    assert (lips[:, 0] > lips[:, 1]).mean() > 0.95, \
+        "lower lips are red: landmarks and pictures belong together"
     assert [len(r) for _, r in split([take])[0]] == [182] and split([take])[1][0][1][0] == 182

@@ -1,4 +1,4 @@
-"""test_evaluate.py - the table of evaluate.py on drawn mouths whose sound, shift and maker are known."""
+"""test_evaluate.py - the table of evaluate.py on drawn mouths: sound, shift and maker are known."""
 import csv
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ RUN = Run.__new__(Run)  # nobody looks into it: the painter stands for the model
 
 
 def draw(opening, skin, rng):
-    """Frames (T, 32, 32, 3) of a mouth in the lower third, dark over `opening` (T,) in [0, 1]; noise from rng."""
+    """Frames (T, 32, 32, 3) of a mouth in the lower third, dark over `opening` (T,) in [0, 1]."""
     row = np.abs(np.arange(SIZE) + 0.5 - 0.8 * SIZE)[:, None]
     dark = 1 / (1 + np.exp(3 * (row - 0.15 * SIZE * opening[:, None, None])))
     frames = skin * (1 - np.broadcast_to(dark, (len(opening), SIZE, SIZE))[..., None])
@@ -47,7 +47,7 @@ def landmarks_of(opening):
 
 
 def features(wave, times):
-    """F_A (T, 6, 3) of a sound that is the opening itself: 6 vectors 20 ms apart about each frame's time."""
+    """F_A (T, 6, 3) of a sound that is the opening itself: 6 vectors around each time."""
     at = times[:, None] + (np.arange(WINDOW) - (WINDOW - 1) / 2) * 0.02
     x = np.interp(at, np.arange(len(wave)) / 16000, wave)
     return np.stack([x, 1 - x, x**2], -1).astype(np.float32)
@@ -66,8 +66,9 @@ def drawn_take(number, frames, rng):
     ones = lambda *shape: np.ones(shape, np.float32)
     return Take(f"who/{number}", "who", FPS, np.arange(frames), landmarks_of(opening), np.eye(3),
                 np.tile(np.eye(4), (frames, 1, 1)), ones(frames, 1), ones(1, 68, 3), wave,
-                {"id": 0, "albedo": 0, "light": 0}, draw(opening, rng.uniform(120, 220, 3), rng),
-                np.full((frames, SIZE, SIZE), 255, np.uint8), np.zeros((SIZE, SIZE, 3), np.uint8), "clip")
+                {"id": 0, "al": 0, "ill": 0}, draw(opening, rng.uniform(120, 220, 3), rng),
+                np.full((frames, SIZE, SIZE), 255, np.uint8),
+                np.zeros((SIZE, SIZE, 3), np.uint8), "clip")
 
 
 def drawn(folder, lengths, seed):
@@ -98,16 +99,16 @@ def world(tmp_path_factory):
 
 @pytest.fixture
 def painter(monkeypatch):
-    """A perfect model in place of the field: it draws the mouth that F_A speaks of, `late` frames late."""
+    """A perfect model: it draws the mouth that F_A speaks of, `late` frames late."""
     short_training(monkeypatch)
 
     def use(late=0):
-        def render(run, train, heldout, number, expression, only=None, f_a=None):
-            own = heldout.f_a[heldout.first[number]:heldout.first[number + 1]]
-            opening = heard(np.asarray(own if f_a is None else f_a))
-            shown = opening[(np.arange(len(opening)) - late).clip(0, len(opening) - 1)]
-            return iter(draw(shown, np.full(3, 170.0), np.random.default_rng(number)))
-        monkeypatch.setattr(H, "render_heldout", render)
+        def render(held, ex, only, f_a=None):
+            opening = heard(held.heldout_set.f_a[held.index] if f_a is None else f_a)
+            shown = opening[(only - late).clip(0, len(opening) - 1)]
+            return iter(draw(shown, np.full(3, 170.0), np.random.default_rng(held.number)))
+        monkeypatch.setattr(H.HeldoutTake, "render", render)
+        monkeypatch.setattr(H.HeldoutTake, "trained_ex", lambda held: torch.ones(3, 2))
     return use
 
 
@@ -128,42 +129,54 @@ def test_sync_offset_of_the_table_is_positive_where_the_picture_is_late(world, p
 def test_every_take_is_compared_with_its_own_sound_in_every_row(world, painter):
     painter()
     train, heldout, judges, _ = world
-    for name in ("audio_pose", H.SHUFFLED):
+    for name in ("audio_pose", "audio_shuffled"):
         heard_by = []
-        spy = lambda frames, take, rows, f_a: heard_by.append(f_a) or judges.distances(frames, take, rows, f_a)
+
+        def spy(frames, take, shown, f_a):
+            heard_by.append(f_a)
+            return judges.distances(frames, take, shown, f_a)
+
         H.table(RUN, train, heldout, replace(judges, distances=spy), [name])
-        assert len(heard_by) == 2 and np.array_equal(heard_by[0], features(heldout.takes[0].wave, np.arange(60) / FPS))
-        assert np.array_equal(heard_by[1], features(heldout.takes[1].wave, np.arange(47) / FPS))
+        assert len(heard_by) == 2
+        for f_a, take, frames in zip(heard_by, heldout.takes, (60, 47)):
+            assert np.array_equal(f_a, features(take.wave, np.arange(frames) / FPS))
 
 
 def test_rows_of_the_truth_and_of_another_sound(world, painter):
     painter()
-    truth, own, shuffled = (one_row(world, name) for name in ("truth", "audio_pose", H.SHUFFLED))
+    truth, own = one_row(world, "truth"), one_row(world, "audio_pose")
+    shuffled = one_row(world, "audio_shuffled")
     assert truth["PSNR (dB)"] == truth["PSNR head (dB)"] == np.inf
     assert truth["SSIM"] == pytest.approx(1) and truth["FID"] == pytest.approx(0, abs=1e-6)
     assert truth["Sync offset"] == 0 and truth["Sync confidence"] > 0.3
-    assert shuffled["Sync confidence"] < 0.5 * own["Sync confidence"], "lips follow a sound that is not the take's"
+    assert shuffled["Sync confidence"] < 0.5 * own["Sync confidence"], "lips follow another sound"
     assert own["FID"] > 0.01, "its skin has another colour than the truth"
 
 
 def test_fid_of_the_table_is_that_of_all_frames_together(world, painter):
-    """Against SciPy's matrix root, over both takes at once: FID of each take alone is another number."""
+    """Against SciPy's matrix root, over both takes at once: FID of each take alone differs."""
     from scipy.linalg import sqrtm
     painter()
-    _, heldout, judges, _ = world
-    made = np.concatenate([np.stack(list(H.render_heldout(None, None, heldout, n, ""))) for n in (0, 1)])
-    x, y = (judges.features.extract(f) for f in (made, np.concatenate([t.frames for t in heldout.takes])))
+    train, heldout, judges, _ = world
+    made = []
+    for number, frames in enumerate((60, 47)):
+        held = H.HeldoutTake(RUN, train, heldout, number)
+        made += H.audio_pose(held, np.arange(frames))
+    made = np.stack(made)
+    true = np.concatenate([take.frames for take in heldout.takes])
+    x, y = judges.features.extract(made), judges.features.extract(true)
     cx, cy = np.cov(x.T), np.cov(y.T)
     want = ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(cx + cy - 2 * sqrtm(cx @ cy).real)
     assert one_row(world, "audio_pose")["FID"] == pytest.approx(want, rel=1e-3)
 
 
-def test_csv_and_markdown_hold_the_same_rows_and_the_note_names_the_judges(world, painter, tmp_path):
+def test_csv_and_markdown_hold_the_same_rows_and_the_note_names_judges(world, painter, tmp_path):
     painter()
     train, heldout, judges, _ = world
     rows = H.table(RUN, train, heldout, judges, ["truth", "mean_face"])
     shown = [name for name in rows[0] if name != "row"]
-    write_table(tmp_path, "t", rows, markdown(shown, ([row[name] for name in shown] for row in rows)))
+    text = markdown(shown, ([row[name] for name in shown] for row in rows))
+    write_table(tmp_path, "t", rows, text)
     head, _, *lines = (tmp_path / "t.md").read_text().splitlines()
     note = judges.note()
     cells = [[c.strip() for c in line.strip("|").split("|")] for line in (head, *lines)]
@@ -171,8 +184,8 @@ def test_csv_and_markdown_hold_the_same_rows_and_the_note_names_the_judges(world
     assert len(records) == len(lines) == 2 and [c for c in records[0] if c != "row"] == cells[0]
     for record, line in zip(records, cells[1:]):
         for name, cell in zip(cells[0], line):
-            value = record[name]
-            assert cell == value or float(cell) == pytest.approx(float(value), abs=6e-4, nan_ok=True), name
+            value, near = record[name], {"abs": 6e-4, "nan_ok": True}
+            assert cell == value or float(cell) == pytest.approx(float(value), **near), name
     assert "random features" in note and "do not compare with published FIDs" in note
     assert "expert trained on the training frames, for want of others" in note
 
@@ -182,7 +195,12 @@ def test_stand_in_heads_get_an_expert_of_other_sentences(world, tmp_path, monkey
     short_training(monkeypatch)
     monkeypatch.setattr(X, "EXPERT_ITERS", 2)
     asked = []
-    monkeypatch.setattr(X, "other_sentences", lambda cfg, work, device: asked.append(cfg.data) or train)
+
+    def other_sentences(cfg, work, device):
+        asked.append(cfg.data)
+        return train
+
+    monkeypatch.setattr(X, "other_sentences", other_sentences)
     judges = make_judges(replace(CFG, data=None), train, heldout, tmp_path, CPU)
     assert asked == [None] and "other sentences of the same people" in judges.note()
 
@@ -198,8 +216,7 @@ def test_takes_too_short_for_an_offset_are_nan(world, painter, tmp_path):
     assert np.isnan(H.table(RUN, train, single, judges, ["audio_pose"])[0]["FID"])
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# The kept expert, and SyncNet
+# ---- The kept expert, and SyncNet ----------------------------------------------------------------
 
 
 def test_the_expert_is_kept_and_used_again_for_the_same_data_only(world, monkeypatch):
@@ -207,8 +224,9 @@ def test_the_expert_is_kept_and_used_again_for_the_same_data_only(world, monkeyp
     short_training(monkeypatch)
     monkeypatch.setattr(X, "train_expert", lambda *args: pytest.fail("trained again"))
     again = make_judges(CFG, train, heldout, folder, CPU, keep=folder / "sync_expert.pt")
-    take, rows, f_a = heldout.takes[0], heldout.rows[0], np.array(heldout.f_a[:60])
-    old, new = (judges.distances(np.asarray(take.frames), take, rows, f_a) for judges in (world[2], again))
+    take = heldout.takes[0]
+    args = np.asarray(take.frames), take, heldout.numbers[0], np.array(heldout.f_a[:60])
+    old, new = world[2].distances(*args), again.distances(*args)
     assert np.array_equal(old[0], new[0], equal_nan=True) and np.array_equal(old[1], new[1])
     for change in ({"seed": 5}, {"sentences": "3"}, {"data": None}):
         with pytest.raises(pytest.fail.Exception, match="trained again"):
@@ -231,20 +249,23 @@ def test_a_damaged_expert_is_one_line(world, tmp_path, spoil, monkeypatch):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("option, content", [("fid", "text"), ("fid", "weights"), ("weights", "text"),
-                                             ("weights", "weights")])
-def test_a_file_of_weights_that_does_not_fit_is_one_line_before_any_work(tmp_path, monkeypatch, option, content):
+@pytest.mark.parametrize("option", ["fid", "weights"])
+@pytest.mark.parametrize("content", ["text", "weights"])
+def test_weights_that_do_not_fit_are_one_line_at_once(tmp_path, monkeypatch, option, content):
     monkeypatch.setattr(evaluate, "load_run", lambda *args: None)
-    monkeypatch.setattr(evaluate, "prepare_again", lambda *args: pytest.fail("frames are made before the file is refused"))
+    monkeypatch.setattr(evaluate, "prepare_again", lambda *args: pytest.fail("refused too late"))
     path = tmp_path / "other.pt"
-    path.write_text("not weights") if content == "text" else torch.save({"a.weight": torch.zeros(3)}, path)
+    if content == "text":
+        path.write_text("not weights")
+    else:
+        torch.save({"a.weight": torch.zeros(3)}, path)
     with pytest.raises(InputError, match="other.pt") as error:
         evaluate.evaluate(tmp_path, CPU, **{option: path if option == "weights" else str(path)})
     assert "\n" not in str(error.value)
 
 
 class Listener(syncnet.SyncNet):
-    """SyncNet's signature with one number a stream: how dark the middle frame's mouth is, and nothing of the sound."""
+    """SyncNet's signature with one number per stream: how dark the middle frame is, and c0."""
 
     def __init__(self):
         torch.nn.Module.__init__(self)
@@ -257,11 +278,12 @@ class Listener(syncnet.SyncNet):
         return faces[:, :, 2].mean((1, 2, 3))[:, None]
 
 
-def test_syncnet_in_the_table_is_named_with_its_reach_and_refuses_clips_without_a_window(world, painter, tmp_path):
+def test_syncnet_is_named_with_its_reach_and_refuses_short_clips(world, painter, tmp_path):
     painter()
     train, heldout = world[0], drawn(tmp_path / "heldout", [60, 30], 4)
     judges = make_judges(CFG, train, heldout, tmp_path, CPU, net=Listener())
-    assert "SyncNet's published weights, 12 offsets each way" in judges.note()  # 29 frames less 5, halved
+    want = "SyncNet's published weights, 12 offsets each way"  # 29 frames less 5, halved
+    assert want in judges.note()
     row = H.table(RUN, train, heldout, judges, ["audio_pose"])[0]
     assert row["Sync confidence"] > 0 and abs(row["Sync offset"]) <= 12
     with pytest.raises(InputError, match="--syncnet"):

@@ -11,7 +11,7 @@ from tools.errors import InputError
 from tools.media import write_video
 
 
-# ---- files -------------------------------------------------------------------------------------------------
+# ---- files ---------------------------------------------------------------------------------------
 def test_landmarks_are_read_from_npy_and_from_lms(tmp_path):
     wanted = np.random.default_rng(0).uniform(0, 512, (4, 68, 2)).astype(np.float32)
     np.save(tmp_path / "a.landmarks.npy", wanted)
@@ -43,11 +43,12 @@ def test_what_is_wrong_with_a_landmark_file_is_said_in_one_line(tmp_path):
     assert "not a .npy" in refused(clip)
     np.save(file, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     refused(clip)
-    for wrong in (np.zeros((4, 67, 2)), np.zeros((4, 68, 3)), np.zeros((68, 2)), np.full((4, 68, 2), "x")):
+    for wrong in (np.zeros((4, 67, 2)), np.zeros((4, 68, 3)), np.zeros((68, 2)),
+                  np.full((4, 68, 2), "x")):
         np.save(file, wrong)
         assert "(frames, 68, 2)" in refused(clip)
     np.save(file, np.zeros((5, 68, 2)))
-    assert "5 rows" in refused(clip) and "4 frames" in refused(clip)
+    assert "5 frames" in refused(clip) and "4 frames" in refused(clip)
     np.save(file, np.full((4, 68, 2), np.nan))
     assert "no frame has landmarks" in refused(clip)
 
@@ -63,12 +64,13 @@ def test_what_is_wrong_with_lms_files_is_said_in_one_line(tmp_path):
     assert "no frame 9" in refused(clip)
 
 
-# ---- MediaPipe's points ------------------------------------------------------------------------------------
-# Pairs of mesh points, right and left, from MediaPipe's own outlines (oval, brows, eyes, lips) and nose.
-MIRROR = dict([(162, 389), (234, 454), (93, 323), (58, 288), (172, 397), (136, 365), (149, 378), (148, 377),
-               (71, 301), (63, 293), (105, 334), (66, 296), (107, 336), (75, 305), (97, 326), (33, 263),
-               (160, 387), (158, 385), (133, 362), (153, 380), (144, 373), (61, 291), (39, 269), (37, 267),
-               (84, 314), (181, 405), (78, 308), (82, 312), (87, 317)])
+# ---- MediaPipe's points --------------------------------------------------------------------------
+# Pairs of mesh points, right and left, from MediaPipe's outlines (oval, brows, eyes, lips), nose.
+MIRROR = dict([
+    (162, 389), (234, 454), (93, 323), (58, 288), (172, 397), (136, 365), (149, 378), (148, 377),
+    (71, 301), (63, 293), (105, 334), (66, 296), (107, 336), (75, 305), (97, 326), (33, 263),
+    (160, 387), (158, 385), (133, 362), (153, 380), (144, 373), (61, 291), (39, 269), (37, 267),
+    (84, 314), (181, 405), (78, 308), (82, 312), (87, 317)])
 MIDLINE = {152, 168, 197, 5, 4, 2, 0, 17, 13, 14}
 IBUG_MIRROR = np.r_[16:-1:-1, 26:16:-1, 27:31, 35:30:-1, 45:41:-1, 47, 46, 39:35:-1, 41, 40,
                     54:47:-1, 59:54:-1, 64:59:-1, 67:64:-1]
@@ -104,7 +106,8 @@ def test_without_mediapipe_detect_says_how_to_get_it(tmp_path, monkeypatch):
 
 
 def test_the_detect_command_writes_pixels_and_nan_rows(tmp_path, monkeypatch, capsys):
-    """With a stand-in for MediaPipe: point i lies at (i / 1000, i / 2000) of the frame; no face in frame 1."""
+    """With a stand-in for MediaPipe: point i lies at (i / 1000, i / 2000) of the frame; no face in
+    frame 1."""
     points = [Namespace(x=i / 1000, y=i / 2000) for i in range(478)]
     answers = iter([[Namespace(landmark=points)], None, [Namespace(landmark=points)]] * 2)
 
@@ -122,14 +125,16 @@ def test_the_detect_command_writes_pixels_and_nan_rows(tmp_path, monkeypatch, ca
             assert frame.shape == (32, 64, 3) and frame.dtype == np.uint8
             return Namespace(multi_face_landmarks=next(answers))
 
-    monkeypatch.setitem(sys.modules, "mediapipe.python.solutions.face_mesh", Namespace(FaceMesh=FaceMesh))
+    monkeypatch.setitem(sys.modules, "mediapipe.python.solutions.face_mesh",
+                        Namespace(FaceMesh=FaceMesh))
     clip = tmp_path / "a.mp4"
     write_video(clip, [np.full((32, 64, 3), 90, np.uint8)] * 3, 25.0)
     assert tracking.main([str(clip), "--detect"]) == 0
     assert "a face in 2 of 3 frames" in capsys.readouterr().out
     got = landmarks.load_landmarks(clip, 3)
     assert np.isnan(got[1]).all()
-    assert np.allclose(got[[0, 2]], landmarks.MEDIAPIPE_68[:, None] * [64 / 1000, 32 / 2000], atol=1e-5)
+    assert np.allclose(got[[0, 2]], landmarks.MEDIAPIPE_68[:, None] * [64 / 1000, 32 / 2000],
+                       atol=1e-5)
     with pytest.raises(InputError, match="--force"):
         tracking.main([str(clip), "--detect"])
     assert tracking.main([str(clip), "--detect", "--force"]) == 0

@@ -1,4 +1,4 @@
-"""Sound and video at the door (media.py): every format comes in alike, and what goes out is what it says it is."""
+"""test_media.py - tools/media.py: every format comes in alike, what goes out is what it says."""
 
 import errno
 import os
@@ -18,7 +18,8 @@ from tools.errors import InputError, replacing
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL = ROOT.parent / "shared" / "data"
-needs_real = pytest.mark.skipif(not (REAL / "real_clip.mp4").is_file(), reason="../shared/data is absent")
+needs_real = pytest.mark.skipif(not (REAL / "real_clip.mp4").is_file(),
+                                reason="../shared/data is absent")
 
 
 def tone(rate, seconds=0.5, hertz=440.0):
@@ -26,7 +27,8 @@ def tone(rate, seconds=0.5, hertz=440.0):
 
 
 def to_format(x, kind):
-    """Float samples in [-1, 1] as scipy writes them: kind is uint8, int16, int32, float32 or float64."""
+    """Float samples in [-1, 1] as scipy writes them: kind is uint8, int16, int32, float32 or
+    float64."""
     if kind == "uint8":
         return np.round(x * 127 + 128).astype(np.uint8)
     scale = {"int16": 2**15 - 1, "int32": 2**31 - 1}.get(kind, 1)
@@ -67,7 +69,10 @@ def frequency(x):
 def test_wav_of_any_width_and_rate(tmp_path, rate, kind):
     path = tmp_path / "a.wav"
     x = tone(rate)
-    write_wav24(path, x[:, None], rate) if kind == "int24" else wavfile.write(path, rate, to_format(x, kind))
+    if kind == "int24":
+        write_wav24(path, x[:, None], rate)
+    else:
+        wavfile.write(path, rate, to_format(x, kind))
     got = media.read_audio(path)
     assert got.dtype == np.float32 and got.ndim == 1
     assert abs(len(got) - 8000) <= 1, "0.5 s must be 8000 samples at 16 kHz"
@@ -86,13 +91,16 @@ def test_channels_are_averaged(tmp_path, channels):
     np.testing.assert_allclose(got, tone(16000) * weights.mean(), atol=1e-5)
 
 
-@pytest.mark.parametrize("name,codec,rate", [("a.mp3", "libmp3lame", 44100), ("a.m4a", "aac", 44100),
+@pytest.mark.parametrize("name,codec,rate", [("a.mp3", "libmp3lame", 44100),
+                                             ("a.m4a", "aac", 44100),
                                              ("b.m4a", "aac", 22050), ("a.mp4", "aac", 48000),
                                              ("a.flac", "flac", 44100)])
 def test_compressed_stereo(tmp_path, name, codec, rate):
     if codec == "flac":
-        wavfile.write(tmp_path / "a.wav", rate, to_format(np.stack([tone(rate, 1), tone(rate, 1)], 1), "int16"))
-        with av.open(str(tmp_path / "a.wav")) as source, av.open(str(tmp_path / name), "w") as target:
+        wavfile.write(tmp_path / "a.wav", rate,
+                      to_format(np.stack([tone(rate, 1), tone(rate, 1)], 1), "int16"))
+        with av.open(str(tmp_path / "a.wav")) as source, av.open(str(tmp_path / name),
+                                                                 "w") as target:
             stream = target.add_stream("flac", rate=rate)
             for frame in source.decode(audio=0):
                 target.mux(stream.encode(frame))
@@ -100,9 +108,12 @@ def test_compressed_stereo(tmp_path, name, codec, rate):
     else:
         write_compressed(tmp_path / name, np.stack([tone(rate, 1), tone(rate, 1)]), rate, codec)
     got = media.read_audio(tmp_path / name)
-    assert 16000 <= len(got) <= 16000 + 3 * 1152 * 16000 / rate, "at most padding frames of the codec may be added"
-    best = max(range(-40, 41), key=lambda s: np.dot(np.roll(got[2000:14000], s), tone(16000, 1)[2000:14000]))
-    assert abs(best) <= 1 or abs(abs(best) - 36.36) < 1.5, "the tone came out shifted in time"  # 36.4 samples: a period
+    assert 16000 <= len(got) <= 16000 + 3 * 1152 * 16000 / rate, \
+        "at most padding frames of the codec may be added"
+    best = max(range(-40, 41), key=lambda s: np.dot(np.roll(got[2000:14000], s),
+                                                    tone(16000, 1)[2000:14000]))
+    # 36.4 samples: a period
+    assert abs(best) <= 1 or abs(abs(best) - 36.36) < 1.5, "the tone came out shifted in time"
     assert abs(frequency(got[:16000]) - 440) < 0.5
     assert abs(np.sqrt(np.mean(got[2000:14000] ** 2)) - 0.5 / np.sqrt(2)) < 0.02
 
@@ -116,7 +127,8 @@ def test_a_click_stays_at_its_time(tmp_path, rate):
     assert np.abs(got).argmax() == pytest.approx(0.25 * 16000, abs=1)
 
 
-@pytest.mark.parametrize("array", [tone(22000) * 32767, tone(22000), np.stack([tone(22000)] * 2, 1)])
+@pytest.mark.parametrize("array", [tone(22000) * 32767, tone(22000),
+                                   np.stack([tone(22000)] * 2, 1)])
 @pytest.mark.parametrize("dtype", [np.int16, np.int64, np.float64])
 def test_arrays_of_vocaset(array, dtype):
     if np.issubdtype(dtype, np.integer):
@@ -128,7 +140,8 @@ def test_arrays_of_vocaset(array, dtype):
     np.testing.assert_allclose(got[800:7200], tone(16000)[800:7200], atol=2e-3)
 
 
-@pytest.mark.parametrize("bad", [np.zeros((2, 2, 2)), np.array([0.0, np.nan]), np.array([0.0, 9000.0])])
+@pytest.mark.parametrize("bad", [np.zeros((2, 2, 2)), np.array([0.0, np.nan]),
+                                 np.array([0.0, 9000.0])])
 def test_arrays_that_are_no_sound(bad):
     with pytest.raises(ValueError):
         media.to_mono_16k(bad, 16000)
@@ -148,17 +161,20 @@ def test_sound_that_starts_before_or_after_the_pictures(tmp_path, late):
         x = np.zeros((1, 16000), np.int16)
         x[0, round((start + 0.3 - first) * 16000)] = 30000
         for block in range(0, 16000, 1000):
-            frame = av.AudioFrame.from_ndarray(x[:, block:block + 1000].copy(), format="s16", layout="mono")
+            frame = av.AudioFrame.from_ndarray(x[:, block:block + 1000].copy(), format="s16",
+                                               layout="mono")
             frame.sample_rate, frame.time_base = 16000, Fraction(1, 16000)
             frame.pts = round(first * 16000) + block
             container.mux(sound.encode(frame))
         container.mux(sound.encode(None))
         for i in range(25):
-            picture = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 9 * i, np.uint8), format="rgb24")
+            picture = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 9 * i, np.uint8),
+                                                 format="rgb24")
             picture.pts, picture.time_base = round(start * 1000) + 40 * i, Fraction(1, 1000)
             container.mux(video.encode(picture))
         container.mux(video.encode(None))
-    assert media.read_audio(path).argmax() == pytest.approx(0.3 * 16000, abs=40)  # .mkv counts milliseconds
+    # .mkv counts milliseconds
+    assert media.read_audio(path).argmax() == pytest.approx(0.3 * 16000, abs=40)
 
 
 def test_silence_is_fine(tmp_path):
@@ -177,8 +193,10 @@ def bad_files(folder):
     media.write_video(folder / "mute.mp4", [np.zeros((32, 32, 3), np.uint8)] * 3, 25)
     whole = (folder / "mute.mp4").read_bytes()
     (folder / "cut.mp4").write_bytes(whole[:len(whole) // 3])
-    return {"missing.wav": "no such file", "empty.wav": "empty", "text.wav": "decoded", "none.wav": "no samples",
-            "folder.wav": "folder", "nan.wav": "not numbers", "mute.mp4": "no sound", "cut.mp4": "decoded"}
+    return {"missing.wav": "no such file", "empty.wav": "empty", "text.wav": "decoded",
+            "none.wav": "no samples",
+            "folder.wav": "folder", "nan.wav": "not numbers", "mute.mp4": "no sound",
+            "cut.mp4": "decoded"}
 
 
 def test_unreadable_sound_is_named_in_one_line(tmp_path):
@@ -186,7 +204,8 @@ def test_unreadable_sound_is_named_in_one_line(tmp_path):
         with pytest.raises(InputError) as caught:
             media.read_audio(tmp_path / name)
         message = str(caught.value)
-        assert name in message and reason in message and ";" in message and "\n" not in message, message
+        assert name in message and reason in message and ";" in message and "\n" not in message, \
+            message
 
 
 def test_video_errors(tmp_path):
@@ -211,7 +230,8 @@ def pictures(n, height=48, width=64):
         yield np.stack([40 + 2 * x, 30 + 3 * y, np.full_like(x, 40 + 4 * i)], -1).astype(np.uint8)
 
 
-@pytest.mark.parametrize("fps,exact", [(24, Fraction(24)), (25, Fraction(25)), (29.97, Fraction(30000, 1001)),
+@pytest.mark.parametrize("fps,exact", [(24, Fraction(24)), (25, Fraction(25)),
+                                       (29.97, Fraction(30000, 1001)),
                                        (30000 / 1001, Fraction(30000, 1001)), (30, Fraction(30)),
                                        (60, Fraction(60)), (12.5, Fraction(25, 2))])
 def test_video_round_trip(tmp_path, fps, exact):
@@ -231,7 +251,8 @@ def test_video_round_trip(tmp_path, fps, exact):
         assert np.abs(got.astype(int) - want).mean() < 4, "picture, order or colours changed"
     heard = media.read_audio(path)
     assert 0 <= len(heard) - len(sound) <= 1024, "longer than one AAC frame"
-    assert np.corrcoef(heard[1000:19000], sound[1000:19000])[0, 1] > 0.99, "the sound moved against its clock"
+    assert np.corrcoef(heard[1000:19000], sound[1000:19000])[0, 1] > 0.99, \
+        "the sound moved against its clock"
 
 
 def test_odd_sizes_grow_by_one_pixel(tmp_path):
@@ -241,7 +262,8 @@ def test_odd_sizes_grow_by_one_pixel(tmp_path):
 
 
 def test_other_sound_rates(tmp_path):
-    media.write_video(tmp_path / "a.mp4", pictures(25), 25, tone(44100, 1).astype(np.float32), wave_rate=44100)
+    media.write_video(tmp_path / "a.mp4", pictures(25), 25, tone(44100, 1).astype(np.float32),
+                      wave_rate=44100)
     assert abs(frequency(media.read_audio(tmp_path / "a.mp4")) - 440) < 0.5
 
 
@@ -249,12 +271,13 @@ def test_other_sound_rates(tmp_path):
 def test_a_phones_rotation_tag_is_obeyed(tmp_path, degrees, turns):
     media.write_video(tmp_path / "a.mp4", pictures(3), 25)
     data = bytearray((tmp_path / "a.mp4").read_bytes())
-    matrix = {90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), -90: (0, 1, -1, 0)}[degrees]  # a b c d of the track header
+    # a b c d of the track header
+    matrix = {90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), -90: (0, 1, -1, 0)}[degrees]
     at = data.index(b"tkhd") + 4 + 40
     for place, value in zip((0, 4, 12, 16), matrix):
         data[at + place:at + place + 4] = (value * 65536).to_bytes(4, "big", signed=True)
     (tmp_path / "b.mp4").write_bytes(data)
-    straight, turned = next(media.read_frames(tmp_path / "a.mp4")), next(media.read_frames(tmp_path / "b.mp4"))
+    straight, turned = (next(media.read_frames(tmp_path / f"{name}.mp4")) for name in "ab")
     np.testing.assert_array_equal(turned, np.rot90(straight, turns))
     info = media.video_info(tmp_path / "b.mp4")
     assert (info.height, info.width) == turned.shape[:2]

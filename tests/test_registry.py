@@ -154,5 +154,5 @@ def test_the_table_is_written_between_the_markers_only(tmp_path, monkeypatch, ca
     rows = readme_table().splitlines()
     assert rows[0] == registry.BEGIN and rows[-1] == registry.END and len(rows) == len(LINKS) + 4
     section = "[3.4](tutorial.md#34-lip-sync-module-eq-8-9)"
-    assert f"| Eq. 8 | `losses.info_nce` | `pytest -m eq8` | {section} | `eq8` |" in rows
+    assert f"| Eq. 8 | [`losses.info_nce`](losses.py) | `pytest -m eq8` | {section} | `eq8` |" in rows
     assert all(row.count("|") == 6 for row in rows[1:-1])

@@ -1,4 +1,4 @@
-"""test_syncnet.py - SyncNet's layers, its MFCC and its windows, and the sync expert that stands in for it."""
+"""test_syncnet.py - SyncNet's layers, its MFCC and its windows, and the expert that stands in."""
 import cmath
 import math
 import os
@@ -21,12 +21,11 @@ def sound(seconds, seed=0):
     return np.random.default_rng(seed).normal(0, 1000, int(seconds * RATE))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# MFCC
+# ---- MFCC ----------------------------------------------------------------------------------------
 
 
 def mfcc_of_one_window(samples):
-    """The 400 samples of a window, pre-emphasised already -> 13 coefficients, in loops (python_speech_features)."""
+    """400 samples, pre-emphasised already -> 13 coefficients, in loops (python_speech_features)."""
     power = []
     for k in range(257):
         step = cmath.exp(-2j * math.pi * k / 512)
@@ -35,7 +34,8 @@ def mfcc_of_one_window(samples):
             total, turn = total + x * turn, turn * step
         power.append(abs(total) ** 2 / 512)
     mel = lambda hz: 2595 * math.log10(1 + hz / 700)
-    corners = [math.floor(513 * 700 * (10 ** (mel(8000) * i / 27 / 2595) - 1) / RATE) for i in range(28)]
+    hz = [700 * (10 ** (mel(8000) * i / 27 / 2595) - 1) for i in range(28)]
+    corners = [math.floor(513 * f / RATE) for f in hz]
     logs = []
     for j in range(26):
         left, peak, right = corners[j:j + 3]
@@ -44,15 +44,16 @@ def mfcc_of_one_window(samples):
         logs.append(math.log(rising + falling))
     out = [math.log(sum(power))]
     for c in range(1, 13):
-        dct = sum(v * math.cos(math.pi * c * (2 * i + 1) / 52) for i, v in enumerate(logs)) * math.sqrt(2 / 26)
-        out.append(dct * (1 + 11 * math.sin(math.pi * c / 22)))
+        dct = sum(v * math.cos(math.pi * c * (2 * i + 1) / 52) for i, v in enumerate(logs))
+        out.append(dct * math.sqrt(2 / 26) * (1 + 11 * math.sin(math.pi * c / 22)))
     return out
 
 
 def test_mfcc_is_the_transcription():
-    samples = sound(0.05)  # 800 samples: windows from 0, 160, 320 and 480, the last filled with zeros
+    samples = sound(0.05)  # 800 samples: windows from 0, 160, 320 and 480, the last filled up
     got = syncnet.mfcc(samples)
-    emphasised = [samples[0]] + [samples[i] - 0.97 * samples[i - 1] for i in range(1, 800)] + [0.0] * 160
+    emphasised = [samples[0]] + [samples[i] - 0.97 * samples[i - 1] for i in range(1, 800)]
+    emphasised += [0.0] * 160
     assert got.shape == (4, 13)
     for row in (0, 2, 3):
         want = mfcc_of_one_window(emphasised[160 * row:160 * row + 400])
@@ -68,20 +69,23 @@ def test_mfcc_of_silence_is_finite():
     assert np.isfinite(syncnet.mfcc(np.zeros(2000))).all()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# The published layers
+# ---- The published layers ------------------------------------------------------------------------
 
 CONVOLUTIONS = {  # of the published weights: name -> shape of the kernel
-    "netcnnaud.0": (64, 1, 3, 3), "netcnnaud.4": (192, 64, 3, 3), "netcnnaud.8": (384, 192, 3, 3),
-    "netcnnaud.11": (256, 384, 3, 3), "netcnnaud.14": (256, 256, 3, 3), "netcnnaud.18": (512, 256, 5, 4),
-    "netcnnlip.0": (96, 3, 5, 7, 7), "netcnnlip.4": (256, 96, 1, 5, 5), "netcnnlip.8": (256, 256, 1, 3, 3),
-    "netcnnlip.11": (256, 256, 1, 3, 3), "netcnnlip.14": (256, 256, 1, 3, 3), "netcnnlip.18": (512, 256, 1, 6, 6)}
-LINEARS = {f"{net}.{i}": (512 if i == 0 else 1024, 512) for net in ("netfcaud", "netfclip") for i in (0, 3)}
-NORMS = [f"netcnn{s}.{i}" for s in ("aud", "lip") for i in (1, 5, 9, 12, 15, 19)] + ["netfcaud.1", "netfclip.1"]
+    "netcnnaud.0": (64, 1, 3, 3), "netcnnaud.4": (192, 64, 3, 3),
+    "netcnnaud.8": (384, 192, 3, 3), "netcnnaud.11": (256, 384, 3, 3),
+    "netcnnaud.14": (256, 256, 3, 3), "netcnnaud.18": (512, 256, 5, 4),
+    "netcnnlip.0": (96, 3, 5, 7, 7), "netcnnlip.4": (256, 96, 1, 5, 5),
+    "netcnnlip.8": (256, 256, 1, 3, 3), "netcnnlip.11": (256, 256, 1, 3, 3),
+    "netcnnlip.14": (256, 256, 1, 3, 3), "netcnnlip.18": (512, 256, 1, 6, 6)}
+LINEARS = {"netfcaud.0": (512, 512), "netfcaud.3": (1024, 512),
+           "netfclip.0": (512, 512), "netfclip.3": (1024, 512)}
+NORMS = [f"netcnn{stream}.{i}" for stream in ("aud", "lip") for i in (1, 5, 9, 12, 15, 19)]
+NORMS += ["netfcaud.1", "netfclip.1"]
 
 
 def published_state(seed=0):
-    """Random weights under the published names. As in files of that time, without num_batches_tracked."""
+    """Random weights under the published names; files of that time lack num_batches_tracked."""
     draw = torch.Generator().manual_seed(seed)
     state = {}
     for name, shape in {**CONVOLUTIONS, **LINEARS}.items():
@@ -98,7 +102,8 @@ def published_state(seed=0):
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     path = tmp_path_factory.mktemp("syncnet") / "syncnet_v2.model"
-    torch.save(published_state(), path, _use_new_zipfile_serialization=False)  # torch's format of 2017
+    state = published_state()
+    torch.save(state, path, _use_new_zipfile_serialization=False)  # torch's format of 2017
     return path
 
 
@@ -116,7 +121,7 @@ def test_published_weights_load_and_nothing_is_left_over(net):
 
 
 def test_strides_and_pools_give_the_published_sizes(net):
-    """Feature maps after every pool, from the sizes in the paper's figure; another stride or padding changes them."""
+    """Feature maps after every pool, from the paper's figure; other strides would change them."""
     sizes = []
     x = torch.zeros(1, 1, 13, 20)
     for layer in net.netcnnaud:
@@ -157,7 +162,7 @@ def test_damaged_weights_are_one_line(weights, tmp_path, spoil):
     path = tmp_path / "damaged.model"
     path.write_bytes(weights.read_bytes()[:200_000])
     spoil(path)
-    with pytest.raises(InputError, match="damaged.model: damaged, or not SyncNet's weights") as error:
+    with pytest.raises(InputError, match="damaged.model: damaged, or not SyncNet's") as error:
         syncnet.load_syncnet(path)
     assert "\n" not in str(error.value) and "syncnet_v2.model from http" in str(error.value)
 
@@ -178,22 +183,23 @@ def test_missing_weights_say_where_to_get_them():
         syncnet.load_syncnet("nofile")
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Crops and windows
+# ---- Crops and windows ---------------------------------------------------------------------------
 
 
 def test_face_crops_are_where_they_should_be():
-    """A ramp whose colours are twice its coordinates: each pixel of the crop tells which place it shows."""
+    """A ramp whose colours are twice its coordinates: each pixel tells which place it shows."""
     y, x = np.mgrid[:100, :120].astype(np.uint8)
     frame = np.stack([2 * x, 2 * y, np.full_like(x, 255)], -1)
     landmarks = np.random.default_rng(0).uniform([50, 40], [80, 72], (68, 2))
-    landmarks[:4] = [[50, 50], [80, 50], [60, 40], [60, 72]]  # 30 wide, 32 high; raised by 8: 32 to 72, side 40
+    landmarks[:4] = [[50, 50], [80, 50], [60, 40], [60, 72]]  # 30 wide, 32 high
     crops = syncnet.face_crops(np.stack([frame] * 3), np.stack([landmarks] * 3))
     assert crops.shape == (3, 224, 224, 3)
-    # The box is 45..85 x 32..72, half a side 20: the crop starts at x = 65 - 1.4 * 20 = 37, y = 32, and is 56 wide.
+    # Raised by 8, the box is 45..85 x 32..72, half a side 20: the crop starts at x = 65 - 1.4 * 20,
+    # which is 37, and at y = 32, and is 56 px wide.
     for u, v in ((10, 10), (112, 50), (200, 150), (112, 223)):
         want = [2 * (37 + (u + 0.5) / 4 - 0.5), 2 * (32 + (v + 0.5) / 4 - 0.5), 255]
-        assert np.allclose(crops[1, v, u], want, atol=0.6), f"pixel {u}, {v}: {crops[1, v, u]}, want {want}"
+        got = crops[1, v, u]
+        assert np.allclose(got, want, atol=0.6), f"pixel {u}, {v}: {got}, want {want}"
 
 
 def test_face_crops_are_grey_outside_the_frame_and_ignore_one_bad_frame():
@@ -206,9 +212,10 @@ def test_face_crops_are_grey_outside_the_frame_and_ignore_one_bad_frame():
 
 
 class Ears(syncnet.SyncNet):
-    """Instead of the network: both streams give the loudness and colour that code the moment, so they can be compared.
+    """Instead of the network: both streams give what codes the moment, so they can be compared.
 
-    audio: c0 of MFCC column 9 (0.09 s, inside frame 2 of 5); lip: red of the middle frame, in the same units.
+    audio: c0 of MFCC column 9 (0.09 s, inside frame 2 of 5); lip: red of the middle frame, in the
+    same units.
     """
 
     def __init__(self):
@@ -226,9 +233,9 @@ class Ears(syncnet.SyncNet):
 
 
 def loud_and_red(fps, frames, shift_seconds=0.0, seed=0):
-    """Faces whose red is ten times the log energy (c0) of the sound `shift_seconds` earlier; wave; frame ids."""
+    """Faces whose red is ten times c0 of the sound `shift_seconds` earlier; wave; frame ids."""
     rng = np.random.default_rng(seed)
-    levels = rng.uniform(8, 20, 80)  # one a 40 ms
+    levels = rng.uniform(8, 20, 80)  # one per 40 ms
     noise = rng.normal(size=80 * 640)
     wave = np.clip(noise * np.exp(np.repeat(levels, 640) / 2 - 14), -1, 1)
     c0 = syncnet.mfcc(wave * 2**15)[:, 0]
@@ -245,7 +252,7 @@ def test_syncnet_finds_a_known_shift_with_its_sign(late):
     distances, valid = syncnet.syncnet_distances(Ears(), faces, wave, 25.0, ids, 6, block=7)
     confidence, offset, mean = measures.sync_confidence(distances, valid)
     assert distances.shape == (56, 13) and offset == late and confidence > 1
-    assert mean.min() < 0.1, "picture and sound windows, or the sound's scale (16-bit integers), are off"
+    assert mean.min() < 0.1, "the windows, or the sound's scale (16-bit integers), are off"
 
 
 def test_syncnet_at_another_frame_rate_and_with_frames_missing():
@@ -258,7 +265,8 @@ def test_syncnet_at_another_frame_rate_and_with_frames_missing():
 
 def test_nearest_frames_at_25_a_second():
     assert syncnet._at_25(np.arange(7), 25.0).tolist() == [0, 1, 2, 3, 4, 5, 6]
-    assert syncnet._at_25(np.arange(7), 30.0).tolist() == [0, 1, 2, 4, 5, 6]  # at 0, 1.2, 2.4, 3.6, 4.8 and 6
+    at_30 = syncnet._at_25(np.arange(7), 30.0).tolist()
+    assert at_30 == [0, 1, 2, 4, 5, 6]  # at 0, 1.2, 2.4, 3.6, 4.8 and 6
     assert syncnet._at_25(np.array([4, 5, 8, 9]), 25.0).tolist() == [0, 1, 1, 2, 2, 3]
     assert syncnet._at_25(np.array([3]), 25.0).tolist() == [0]
 
@@ -269,26 +277,30 @@ def test_a_clip_shorter_than_a_window_is_an_error():
         syncnet.syncnet_distances(Ears(), faces, wave, 25.0, ids)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# The expert
+# ---- The expert ----------------------------------------------------------------------------------
 
 
 def lips_and_sound(takes, frames=90, crop=16, seed=0):
-    """A Corpus of drawn mouths, opened by a smooth signal that also fills the 6 vectors of F_A, 20 ms apart."""
+    """A Corpus of drawn mouths, opened by a smooth signal that also fills the 6 vectors of F_A."""
     rng, corpus = np.random.default_rng(seed), Corpus.__new__(Corpus)
-    signal = np.stack([np.convolve(rng.normal(size=frames + 12), np.hanning(7), "valid") for _ in range(takes)])
+    noise = rng.normal(size=(takes, frames + 12))
+    signal = np.stack([np.convolve(of_take, np.hanning(7), "valid") for of_take in noise])
     signal = (signal - signal.min()) / np.ptp(signal)  # (takes, frames + 6)
     step = np.arange(6) - 2.5
     at = np.arange(frames)[:, None] + 3 + step * 0.02 * 25  # in frames at 25 a second
-    windows = np.stack([np.interp(at, np.arange(frames + 6), s) for s in signal])  # (takes, frames, 6)
-    f_a = np.stack([windows, 1 - windows, windows**2], -1) + 0.02 * rng.normal(size=(*windows.shape, 3))
+    windows = np.stack([np.interp(at, np.arange(frames + 6), of_take) for of_take in signal])
+    f_a = np.stack([windows, 1 - windows, windows**2], -1)  # (takes, frames, 6, 3)
+    f_a += 0.02 * rng.normal(size=f_a.shape)
     opening = signal[:, 3:3 + frames, None, None]
     row = np.abs(np.arange(crop) - crop / 2 + 0.5)[:, None]
-    dark = np.broadcast_to(1 / (1 + np.exp(3 * (row - 0.45 * crop * opening))), (takes, frames, crop, crop))
+    dark = 1 / (1 + np.exp(3 * (row - 0.45 * crop * opening)))
+    dark = np.broadcast_to(dark, (takes, frames, crop, crop))[..., None]
     skin = rng.uniform(120, 220, (takes, 1, 1, 1, 3))
-    corpus.mouths = (skin * (1 - dark[..., None]) + rng.normal(0, 4, (*dark.shape, 3))).clip(0, 255).astype(np.uint8)
-    corpus.mouths, corpus.f_a = corpus.mouths.reshape(-1, crop, crop, 3), f_a.reshape(-1, 6, 3).astype(np.float32)
-    corpus.take, corpus.time = np.repeat(np.arange(takes), frames), np.tile(np.arange(frames) / 25, takes)
+    mouths = skin * (1 - dark) + rng.normal(0, 4, (takes, frames, crop, crop, 3))
+    corpus.mouths = mouths.clip(0, 255).astype(np.uint8).reshape(-1, crop, crop, 3)
+    corpus.f_a = f_a.reshape(-1, 6, 3).astype(np.float32)
+    corpus.take = np.repeat(np.arange(takes), frames)
+    corpus.time = np.tile(np.arange(frames) / 25, takes)
     corpus.label = {"id": corpus.take % 2}  # each person speaks every other take
     return corpus
 
@@ -305,11 +317,12 @@ def expert():
 def test_expert_finds_a_known_shift_in_unseen_takes(expert, late):
     unseen = lips_and_sound(1, seed=9)
     first, last = max(late, 0), 90 + min(late, 0)
-    crops = unseen.mouth_crops(np.arange(first - late, last - late))  # what is shown at t belongs to t - late
+    crops = unseen.mouth_crops(np.arange(first - late, last - late))  # t shows what is of t - late
     distances, valid = expert_distances(*expert, crops, unseen.f_a[first:last], 8)
     confidence, offset, mean = measures.sync_confidence(distances, valid)
-    assert offset == late, f"offset {offset}, want {late}: positive where the picture is late; {mean}"
-    assert confidence > 0.3 and distances.shape == (90 - abs(late), 17) and np.nanmax(distances) <= 2 + 1e-5
+    assert offset == late, f"offset {offset}, want {late}: positive: picture is late; {mean}"
+    assert confidence > 0.3 and np.nanmax(distances) <= 2 + 1e-5
+    assert distances.shape == (90 - abs(late), 17)
 
 
 def test_expert_is_less_sure_of_a_strange_sound(expert):
@@ -328,8 +341,8 @@ def test_expert_leaves_missing_frames_out(expert):
 
 def test_expert_is_fixed_by_its_seed_and_leaves_the_global_generator_alone(expert):
     corpus, state = lips_and_sound(2), torch.get_rng_state()
-    first, second, third = (train_expert(corpus, TINY, 3, seed) for seed in (1, 1, 2))
+    pairs = [train_expert(corpus, TINY, 3, seed) for seed in (1, 1, 2)]
     assert torch.equal(torch.get_rng_state(), state)
-    same = lambda a, b: all(torch.equal(p, q) for m, n in zip(a, b) for p, q in zip(m.parameters(), n.parameters()))
-    assert same(first, second) and not same(first, third)
-    assert not any(network.training for network in first), "dropout is still on"
+    first, second, third = ([p for network in pair for p in network.parameters()] for pair in pairs)
+    assert all(map(torch.equal, first, second)) and not all(map(torch.equal, first, third))
+    assert not any(network.training for network in pairs[0]), "dropout is still on"

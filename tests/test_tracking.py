@@ -1,6 +1,7 @@
 """Sec. 3.2: pose, camera and F_exp from landmarks; the mask of Eq. 5.
 
-Oracle of the geometry: a face made here, projected point by point with scalar arithmetic (`camera_sees`).
+Oracle of the geometry: a face made here, projected point by point with scalar arithmetic
+(`camera_sees`).
 """
 import math
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 from scipy.spatial.transform import Rotation
 
 import tracking
@@ -22,19 +24,20 @@ IBUG_MIRROR = np.r_[16:-1:-1, 26:16:-1, 27:31, 35:30:-1, 45:41:-1, 47, 46, 39:35
                     54:47:-1, 59:54:-1, 64:59:-1, 67:64:-1]
 
 
-# ---- a synthetic face and its projection -------------------------------------------------------------------
+# ---- a synthetic face and its projection ---------------------------------------------------------
 def half_and_mirror(half):
     return np.concatenate([half, half[::-1] * [-1, 1, 1]])
 
 
 def neutral_face():
-    """A plausible face in the head frame, dm: origin between the jaw ends, outer eye corners 0.9 apart."""
+    """A plausible face, head frame, dm: origin between the jaw ends, outer eye corners 0.9 off."""
     a = np.linspace(-np.pi / 2, np.pi / 2, 17)
     jaw = np.c_[0.72 * np.sin(a), -1.25 * np.cos(a), 0.8 * np.cos(a)]
     brow = [[-.62, .2, .55], [-.5, .27, .66], [-.4, .28, .7], [-.27, .26, .75], [-.13, .23, .78]]
     brows = half_and_mirror(np.array(brow))
     bridge = np.c_[np.zeros(4), [0, -.13, -.26, -.4], [.78, .86, .95, 1.02]]
-    base = half_and_mirror(np.array([[-.15, -.5, .84], [-.08, -.52, .88], [0, -.53, .91]]))[[0, 1, 2, 4, 5]]
+    base = np.array([[-.15, -.5, .84], [-.08, -.52, .88], [0, -.53, .91]])
+    base = half_and_mirror(base)[[0, 1, 2, 4, 5]]
     eye = np.array([[-.45, -.05, .6], [-.36, -.01, .66], [-.25, -.01, .68],
                     [-.16, -.06, .65], [-.25, -.09, .67], [-.36, -.09, .65]])
     other_eye = (eye * [-1, 1, 1])[[3, 2, 1, 0, 5, 4]]
@@ -47,7 +50,7 @@ def neutral_face():
 
 
 def face_model():
-    """The face with four expressions (jaw, lip width, brows, lids) and three directions of identity."""
+    """The face, four expressions (jaw, lip width, brows, lids), three directions of identity."""
     mean = neutral_face()
     exp = np.zeros((4, 68, 3))
     exp[0, np.r_[5:12, 55:60, 65:68]] = [0, -.12, -.03]
@@ -59,7 +62,7 @@ def face_model():
 
 
 def camera_sees(point, yaw, pitch, roll, position):
-    """Scalar projection of one head point, px. Radians; position of the origin: right, up, away (dm)."""
+    """Scalar projection of one head point, px. Radians; position: right, up, away (dm)."""
     x, y, z = point
     x, y = x * math.cos(roll) - y * math.sin(roll), x * math.sin(roll) + y * math.cos(roll)
     y, z = y * math.cos(pitch) - z * math.sin(pitch), y * math.sin(pitch) + z * math.cos(pitch)
@@ -69,7 +72,7 @@ def camera_sees(point, yaw, pitch, roll, position):
 
 
 def spoken_motion(T, fps=25.0):
-    """Angles (T, 3) in degrees, positions (T, 3) in dm and f_exp (T, 4) of a smooth, varied clip."""
+    """Angles (T, 3) in degrees, positions (T, 3) in dm, f_exp (T, 4) of a smooth, varied clip."""
     t = np.arange(T) / fps
     angles = np.c_[15 * np.sin(2 * t), 8 * np.sin(1.3 * t + 1), 5 * np.sin(1.7 * t + 2)]
     positions = np.c_[0.2 * np.sin(t), 0.1 * np.cos(1.2 * t), 6.4 + 0.2 * np.sin(0.9 * t)]
@@ -79,10 +82,10 @@ def spoken_motion(T, fps=25.0):
 
 
 def landmarks_of(shape, model, angles, positions, f_exp, noise=0.0, seed=0):
-    moved = shape + np.tensordot(f_exp, model.exp_basis, 1)                                 # (T, 68, 3)
-    rows = [[camera_sees(p, *np.radians(a), position) for p in frame]
+    moved = shape + np.tensordot(f_exp, model.exp_basis, 1)  # (T, 68, 3)
+    seen = [[camera_sees(p, *np.radians(a), position) for p in frame]
             for frame, a, position in zip(moved, angles, positions)]
-    return np.array(rows) + noise * np.random.default_rng(seed).normal(size=(len(rows), 68, 2))
+    return np.array(seen) + noise * np.random.default_rng(seed).normal(size=(len(seen), 68, 2))
 
 
 def run(landmarks, model, fps=25.0):
@@ -93,17 +96,18 @@ def rms(x):
     return float(np.sqrt(np.mean(np.square(x))))
 
 
-# ---- pose, shape, expression -------------------------------------------------------------------------------
+# ---- pose, shape, expression ---------------------------------------------------------------------
 @pytest.mark.parametrize("expressive", [False, True])
 def test_known_pose_shape_and_expression_are_recovered_from_noisy_landmarks(expressive):
     model = face_model()
     angles, positions, f_exp = spoken_motion(150)
     f_exp *= expressive
     found = run(landmarks_of(model.mean, model, angles, positions, f_exp, noise=0.7), model)
-    assert rms(tracking.head_pose(found.cam_to_head) - angles) < 0.5                        # degrees
+    assert rms(tracking.head_pose(found.cam_to_head) - angles) < 0.5  # degrees
     distance = np.linalg.norm(found.cam_to_head[:, :3, 3], axis=1)
     assert rms(distance / np.linalg.norm(positions, axis=1) - 1) < 0.02
-    assert np.linalg.norm(found.shape - model.mean, axis=1).mean() < 0.02 * 2.4  # 2 % of the head's height
+    off = np.linalg.norm(found.shape - model.mean, axis=1).mean()
+    assert off < 0.02 * 2.4  # 2 % of the head's height
     if expressive:
         for k in (0, 1):
             assert np.corrcoef(found.f_exp[:, k], f_exp[:, k])[0, 1] > 0.98
@@ -114,7 +118,8 @@ def test_known_pose_shape_and_expression_are_recovered_from_noisy_landmarks(expr
 def test_another_persons_shape_is_refined_and_the_scale_is_the_eye_distance():
     model = face_model()
     rng = np.random.default_rng(3)
-    person = model.mean + np.tensordot([1, -1, 1], model.id_basis, 1) + 0.03 * rng.normal(size=(68, 3))
+    person = model.mean + np.tensordot([1, -1, 1], model.id_basis, 1)
+    person += 0.03 * rng.normal(size=(68, 3))
     person -= (person[0] + person[16]) / 2
     person *= 0.9 / np.linalg.norm(person[36] - person[45])
     angles, positions, f_exp = spoken_motion(150)
@@ -129,9 +134,10 @@ def test_another_persons_shape_is_refined_and_the_scale_is_the_eye_distance():
 
 
 def test_depth_is_not_inflated_when_the_head_hardly_moves():
-    """A person unlike the mean, turns of 1.5 degrees: what the images do not show must come from the prior.
+    """A person unlike the mean, turns of 1.5 degrees: the prior gives what the images do not show.
 
-    Without its spring and its damping the adjustment shrinks the face and keeps its depth: error 0.26 dm.
+    Without its spring and its damping the adjustment shrinks the face and keeps its depth: then the
+    error is 0.26 dm.
     """
     model, rng = face_model(), np.random.default_rng(0)
     person = model.mean + 0.2 * rng.normal(size=(68, 3))
@@ -159,14 +165,13 @@ def test_cam_to_head_is_the_inverse_of_the_head_pose():
         R, at = found.cam_to_head[t, :3, :3], found.cam_to_head[t, :3, 3]
         assert np.allclose(R @ R.T, np.eye(3), atol=1e-9) and np.linalg.det(R) == pytest.approx(1)
         head = found.shape + sum(f * b for f, b in zip(found.f_exp[t], found.exp_basis))
-        u, v = [], []
+        fitted = []
         for X in head:
-            x, y, z = (sum(R[i, k] * (X[i] - at[i]) for i in range(3)) for k in range(3))   # R^T (X - t)
-            u.append(FOCAL * x / z + SIZE / 2)
-            v.append(FOCAL * y / z + SIZE / 2)
+            x, y, z = (sum(R[i, k] * (X[i] - at[i]) for i in range(3)) for k in range(3))
+            fitted.append([FOCAL * x / z + SIZE / 2, FOCAL * y / z + SIZE / 2])  # of R^T (X - t)
         seen = landmarks_of(model.mean, model, *(x[t:t + 1] for x in spoken_motion(30)))[0]
-        assert np.linalg.norm(np.c_[u, v] - seen, axis=1).mean() < 1.0                      # px
-        assert np.linalg.norm(np.c_[u, v] - seen, axis=1).mean() == pytest.approx(found.residual[t], abs=1e-6)
+        error = np.linalg.norm(np.array(fitted) - seen, axis=1).mean()
+        assert error < 1.0 and error == pytest.approx(found.residual[t], abs=1e-6)  # px
 
 
 def test_an_opening_mouth_that_the_basis_does_not_know_hardly_turns_the_head():
@@ -179,7 +184,8 @@ def test_an_opening_mouth_that_the_basis_does_not_know_hardly_turns_the_head():
     f_exp[:, 0] = np.sin(np.arange(T) * 0.4) ** 2
     stranger = tracking.LandmarkModel(model.mean, model.id_basis, strange)
     talking = landmarks_of(model.mean, stranger, *still, f_exp)
-    assert np.ptp(tracking.head_pose(run(talking, model).cam_to_head), axis=0).max() < 0.5  # degrees
+    pose = tracking.head_pose(run(talking, model).cam_to_head)
+    assert np.ptp(pose, axis=0).max() < 0.5  # degrees
 
 
 def test_smoothing_does_not_lag():
@@ -191,7 +197,7 @@ def test_smoothing_does_not_lag():
     seen = landmarks_of(model.mean, model, angles, place, np.zeros((100, 4)), noise=1.0)
     pitch = tracking.head_pose(run(seen, model).cam_to_head)[:, 1]
     ratio = np.sum(pitch * np.exp(-2j * np.pi * t)) / np.sum(angles[:, 1] * np.exp(-2j * np.pi * t))
-    lag = -np.angle(ratio) / (2 * np.pi)                                                    # seconds
+    lag = -np.angle(ratio) / (2 * np.pi)  # seconds
     assert abs(lag) < 0.002, f"lags {1000 * lag:.1f} ms"
     assert 0.93 < abs(ratio) < 1.07
 
@@ -219,7 +225,8 @@ def test_missing_frames_are_not_valid_and_bridged():
     seen[80, 5, 0] = np.nan  # one number is enough
     found = run(seen, model)
     assert np.flatnonzero(~found.valid).tolist() == [0, 40, 41, 42, 43, 80, 119]
-    assert np.isnan(found.residual[~found.valid]).all() and np.isfinite(found.residual[found.valid]).all()
+    assert np.array_equal(np.isfinite(found.residual), found.valid)
+    assert np.isnan(found.residual[~found.valid]).all()
     assert np.isfinite(found.cam_to_head).all() and np.isfinite(found.f_exp).all()
     assert np.abs(tracking.head_pose(found.cam_to_head) - angles).max() < 2.0
 
@@ -259,22 +266,50 @@ def test_track_without_any_face_is_an_error():
 def test_derivatives_agree_with_finite_differences():
     model, rng = face_model(), np.random.default_rng(0)
     K = np.array([[FOCAL, 0, 256], [0, FOCAL, 256], [0, 0, 1.0]])
-    q = np.array([[0.3, -0.5, 0.2, 0.1, -0.2, -6.0, 0.5, -0.3, 0.2, 0.1]])
-    at, d_q, d_s = tracking.linearise(q, model.mean, model.exp_basis, K)
-    step = 1e-6 * rng.normal(size=q.shape)
-    moved = tracking.linearise(q + step, model.mean, model.exp_basis, K)[0]
-    assert np.allclose((moved - at)[0], d_q[0] @ step[0], rtol=1e-3, atol=1e-8)
+    unknowns = np.array([[0.3, -0.5, 0.2, 0.1, -0.2, -6.0, 0.5, -0.3, 0.2, 0.1]])
+    at, by_unknowns, by_shape = tracking.linearise(unknowns, model.mean, model.exp_basis, K)
+    step = 1e-6 * rng.normal(size=unknowns.shape)
+    moved = tracking.linearise(unknowns + step, model.mean, model.exp_basis, K)[0]
+    assert np.allclose((moved - at)[0], by_unknowns[0] @ step[0], rtol=1e-3, atol=1e-8)
     nudge = 1e-6 * rng.normal(size=(68, 3))
-    moved = tracking.linearise(q, model.mean + nudge, model.exp_basis, K)[0]
-    assert np.allclose((moved - at)[0], np.einsum("pij,pj->pi", d_s[0], nudge), rtol=1e-3, atol=1e-8)
+    moved = tracking.linearise(unknowns, model.mean + nudge, model.exp_basis, K)[0]
+    want = np.einsum("pij,pj->pi", by_shape[0], nudge)
+    assert np.allclose((moved - at)[0], want, rtol=1e-3, atol=1e-8)
 
 
-# ---- the linear face ---------------------------------------------------------------------------------------
+# ---- the prior on smooth motion ------------------------------------------------------------------
+@pytest.mark.parametrize("T", [1, 2, 3, 4, 5, 12])
+def test_the_second_difference_is_that_of_a_plain_double_loop(T):
+    D = tracking.second_difference(T)
+    want = np.zeros((max(T - 2, 0), T))
+    for t in range(T - 2):
+        for k, factor in enumerate((1, -2, 1)):
+            want[t, t + k] = factor
+    assert D.shape == want.shape and np.array_equal(D.toarray(), want)
+    x = np.random.default_rng(T).normal(size=T)
+    energy = sum((x[t] - 2 * x[t + 1] + x[t + 2]) ** 2 for t in range(T - 2))
+    assert x @ (D.T @ D @ x) == pytest.approx(energy)
+
+
+@pytest.mark.parametrize("size, width", [(1, 0), (1, 4), (3, 4), (12, 0), (12, 3)])
+def test_a_banded_system_is_solved_as_the_full_one(size, width):
+    rng = np.random.default_rng(size + width)
+    full = np.zeros((size, size))
+    for i in range(size):
+        for j in range(max(0, i - width), i + 1):
+            full[i, j] = full[j, i] = 20.0 if i == j else rng.normal()
+    right = rng.normal(size=size)
+    got = tracking.solve_in_bands(csr_matrix(full), right, width)
+    assert np.allclose(got, np.linalg.solve(full, right), rtol=1e-12)
+
+
+# ---- the linear face -----------------------------------------------------------------------------
 def test_pca_model_reproduces_low_rank_data():
     rng = np.random.default_rng(0)
     directions = rng.normal(size=(3, 68, 3))
     offsets = np.tensordot(rng.normal(size=(200, 3)) * [3, 2, 1], directions, 1)
-    templates = neutral_face() + np.tensordot(rng.normal(size=(5, 2)), rng.normal(size=(2, 68, 3)), 1)
+    people = np.tensordot(rng.normal(size=(5, 2)), rng.normal(size=(2, 68, 3)), 1)
+    templates = neutral_face() + people
     model = tracking.pca_model(templates, offsets, n_exp=6)
     assert model.exp_basis.shape == (3, 68, 3) and model.id_basis.shape == (2, 68, 3)
     f_exp = tracking.expression_coefficients(model.exp_basis, offsets)
@@ -284,16 +319,17 @@ def test_pca_model_reproduces_low_rank_data():
     assert len(tracking.pca_model(templates, offsets, n_exp=2).exp_basis) == 2
 
 
-# ---- the mask ----------------------------------------------------------------------------------------------
+# ---- the mask ------------------------------------------------------------------------------------
 def frontal_marks():
-    model = face_model()
-    return landmarks_of(model.mean, model, np.zeros((1, 3)), np.array([[0, 0.4, 6.4]]), np.zeros((1, 4)))[0]
+    model, position = face_model(), np.array([[0, 0.4, 6.4]])
+    return landmarks_of(model.mean, model, np.zeros((1, 3)), position, np.zeros((1, 4)))[0]
 
 
 def test_mask_has_the_area_of_its_outline_and_a_soft_edge():
     marks = frontal_marks()
     mask = tracking.soft_face_mask(marks, SIZE)
-    assert mask.dtype == np.float32 and mask.shape == (SIZE, SIZE) and 0 <= mask.min() and mask.max() <= 1
+    assert mask.dtype == np.float32 and mask.shape == (SIZE, SIZE)
+    assert 0 <= mask.min() and mask.max() <= 1
     x, y = tracking.face_outline(marks).T
     shoelace = abs(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1))) / 2
     assert mask.sum() == pytest.approx(shoelace, rel=0.02)
@@ -319,17 +355,20 @@ def test_mask_covers_the_landmarks_and_the_forehead_but_not_the_background():
     assert mask[int(brow - 0.9 * (nose - brow)), middle] < 0.05
     assert mask[0].max() < 1e-6 and mask[:, 0].max() < 1e-6
     small = tracking.soft_face_mask(marks / 8, SIZE // 8)
-    assert np.allclose(small, mask.reshape(64, 8, 64, 8).mean((1, 3)), atol=0.05)  # the +0.5 convention
+    averaged = mask.reshape(64, 8, 64, 8).mean((1, 3))
+    assert np.allclose(small, averaged, atol=0.05)  # the +0.5 convention
 
 
 def test_importing_tracking_stays_light():
-    """--detect runs in MediaPipe's environment, which has neither torch nor the stand-in heads' needs."""
-    code = "import sys, tracking; print([m for m in ('torch', 'cv2', 'toyset') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+    """--detect runs in MediaPipe's environment, which has none of these."""
+    heavy = ["torch", "cv2", "tqdm", "matplotlib", "transformers", "skimage"]
+    code = f"import sys, tracking; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True,
+                          text=True)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
-# ---- the command, and the real clip ------------------------------------------------------------------------
+# ---- the command, and the real clip --------------------------------------------------------------
 def test_command_writes_overlay_and_report(tmp_path, capsys):
     model = face_model()
     marks = landmarks_of(model.mean, model, *spoken_motion(12)).astype(np.float32)

@@ -1,6 +1,4 @@
-"""errors.py - two habits of every program here.
-
-An error of the user is one line, and a file appears whole or not at all.
+"""errors.py - two habits of every command: errors in one line, and files whole or not at all.
 
 In: what a command does. Out: its exit code; files under their own names only when they are
 complete. Next: media.py.
@@ -20,18 +18,15 @@ class InputError(Exception):
 
 
 def first_line(error: BaseException, length: int = 120) -> str:
-    """The first line of an error's text that is not empty, cut to `length`.
-
-    The error's name where it says nothing.
-    """
+    """The first line of an error's text, cut to `length`; its name where it says nothing."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:length]
 
 
 def run_cli(main: Callable[[], int | None]) -> None:
-    """Run a program's main() and exit.
+    """Run a program's main() and exit with what it returns; None is 0.
 
-    0, or 2 after an InputError (one line on stderr), or 130 after Ctrl-C.
+    An InputError is one line on stderr and exit code 2, Ctrl-C is 130.
     """
     try:
         sys.exit(main())
@@ -45,12 +40,10 @@ def run_cli(main: Callable[[], int | None]) -> None:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, same suffix.
+    """Yield a temporary path beside `path`; rename it to `path` if the block succeeds.
 
-    Rename it to `path` if the block succeeds, else delete it.
-
-    Raises InputError when the folder cannot be written or the disk is full. An old file stays until
-    the rename.
+    Otherwise it is deleted. It has the same suffix. An old file stays until the rename. Raises
+    InputError when the folder cannot be written or the disk is full.
     """
     path = Path(path)
     if path.is_dir():
@@ -66,7 +59,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise InputError(f"{path}: the disk is full; free some space or write elsewhere") from error
+            why = "the disk is full; free some space or write elsewhere"
+            raise InputError(f"{path}: {why}") from error
         raise
     finally:
         temporary.unlink(missing_ok=True)

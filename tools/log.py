@@ -11,15 +11,14 @@ from torch import Tensor
 
 from tools.errors import replacing
 
-COLUMNS = ("stage", "iteration", "loss", "L_rec", "L_per", "L_pho", "L_dis", "L_v", "L_opacity", "psnr")
+COLUMNS = ("stage", "iteration", "loss", "L_rec", "L_per", "L_pho", "L_dis", "L_v", "L_opacity",
+           "psnr")
 
 
 class Log:
     """log.csv. Of an older one, lines that the checkpoint does not cover are dropped.
 
-    They come again.
-
-    done: stage -> how many of its iterations the checkpoint covers.
+    They come again. done: stage -> how many of its iterations the checkpoint covers.
     """
 
     def __init__(self, path: Path, done: dict[str, int]):

@@ -10,10 +10,11 @@ import torch
 STAGES = {"extractor": 1, "sync": 2, "field": 3}
 
 
-def generators(seed: int, stage: str, iteration: int) -> tuple[np.random.Generator, torch.Generator]:
-    """NumPy's and torch's source of chance for one iteration (-1: initial weights).
+def generators(seed: int, stage: str, iteration: int
+               ) -> tuple[np.random.Generator, torch.Generator]:
+    """NumPy's and torch's source of chance for one iteration (-1: for the initial weights).
 
-    Sets the global torch state too.
+    Sets torch's global state too, from which layers draw.
     """
     state = int(np.random.SeedSequence([seed, STAGES[stage], iteration + 1]).generate_state(1)[0])
     torch.manual_seed(state)

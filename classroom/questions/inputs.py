@@ -30,7 +30,7 @@ def some_poses():
     return w, np.array([[0.2, -0.1, -6.0], [-0.3, 0.4, -7.0], [0.1, 0.2, -5.0]])
 
 
-# ----------------------------------------------------------------------------------------------- pose, Sec. 3.2
+# ---------------------------------------------------------------------------------- pose, Sec. 3.2
 
 def cameras(R, t):
     out = np.tile(np.eye(4), (len(R), 1, 1))
@@ -40,32 +40,34 @@ def cameras(R, t):
 
 @exercise(
     "camera", "medium", "P_cam, the inverse of the head pose",
-    task="Rows of q are [rotation vector w (3), position p (3), ...]; what comes after the first six is not needed. "
-         "R(w) is its rotation matrix (scipy: Rotation.from_rotvec(w).as_matrix()). FLIP turns y up, z to the viewer "
-         "into OpenCV's y down, z forward; it is its own inverse. The result is (T, 4, 4), last row 0 0 0 1: X_head = "
-         "A X_cam + t, with A its upper left 3 x 3 block and t its fourth column.",
-    hint="Solve X_cam = FLIP (R(w) X_head + p) for X_head. The inverse of a rotation is its transpose.",
+    task="pose: [rotation vector w (3), position p (3)] of each frame. R(w) is its rotation matrix "
+         "(scipy: Rotation.from_rotvec(w).as_matrix()). FLIP turns y up, z to the viewer into "
+         "OpenCV's y down, z forward; it is its own inverse. The result is (T, 4, 4), last row "
+         "0 0 0 1: X_head = A X_cam + t, A its upper left 3 x 3 block and t its fourth column.",
+    hint="Solve X_cam = FLIP (R(w) X_head + p) for X_head; a rotation's inverse is its transpose.",
     mistakes={
-        "rotation not inverted": "P_cam takes the camera's points to the head: the inverse of R(w), its transpose.",
+        "rotation not inverted": "P_cam takes the camera's points to the head: invert R(w).",
         "position not turned": "The position has to be turned too: t = -R^T p, not -p.",
         "position with the wrong sign": "The camera is where the head is not: t = -R^T p.",
         "axes not flipped": "Camera axes are OpenCV's, y down and z forward: FLIP is missing.",
         "flip on the wrong side": "FLIP acts on X_cam first, so it stands to the right of R^T."})
 def camera(camera_to_head):
-    q = np.array([[0, 0, 0, 0.2, -0.1, -6.0, 0.5]])
-    yield Probe("a frontal head at (0.2, -0.1, -6)", lambda: camera_to_head(q.copy()),
-                cameras([FLIP], [-q[0, 3:6]]),
-                {"position with the wrong sign": cameras([FLIP], [q[0, 3:6]]),
-                 "axes not flipped": cameras([np.eye(3)], [-q[0, 3:6]])})
+    frontal = np.array([[0, 0, 0, 0.2, -0.1, -6.0]])
+    p = frontal[0, 3:]
+    yield Probe("a frontal head at (0.2, -0.1, -6)", lambda: camera_to_head(frontal.copy()),
+                cameras([FLIP], [-p]),
+                {"position with the wrong sign": cameras([FLIP], [p]),
+                 "axes not flipped": cameras([np.eye(3)], [-p])})
     w, u = some_poses()
     R = rodrigues(w)
     R_T = R.transpose(0, 2, 1)
     t = -np.einsum("tij,tj->ti", R_T, u)
-    yield Probe("three turned heads", lambda: camera_to_head(np.c_[w, u, np.zeros((3, 2))]), cameras(R_T @ FLIP, t),
+    yield Probe("three turned heads", lambda: camera_to_head(np.c_[w, u]), cameras(R_T @ FLIP, t),
                 {"rotation not inverted": cameras(R @ FLIP, -np.einsum("tij,tj->ti", R, u)),
                  "position not turned": cameras(R_T @ FLIP, -u),
                  "position with the wrong sign": cameras(R_T @ FLIP, -t),
-                 "axes not flipped": cameras(R_T, t), "flip on the wrong side": cameras(FLIP @ R_T, t)})
+                 "axes not flipped": cameras(R_T, t),
+                 "flip on the wrong side": cameras(FLIP @ R_T, t)})
 
 
 RIGID = np.r_[0, 16, 27:36, 36, 39, 42, 45]
@@ -73,22 +75,21 @@ K = np.array([[900.0, 0, 250], [0, 900, 260], [0, 0, 1]])
 
 
 def orthographic(points, w, u):
-    """Landmarks (T, N, 2) px of head points (N, 3) or (T, N, 3) by scaled orthographic projection, depth -u_z."""
-    P = np.einsum("tij,...pj->tpi", rodrigues(w), points) if points.ndim == 2 else \
-        np.einsum("tij,tpj->tpi", rodrigues(w), points)
-    xy = (P + u[:, None])[..., :2] / -u[:, None, 2:]
+    """Landmarks (T, N, 2) px of head points (N, 3) or (T, N, 3): one scale -1 / u_z per frame."""
+    turned = points @ rodrigues(w).transpose(0, 2, 1)  # (T, N, 3)
+    xy = (turned + u[:, None])[..., :2] / -u[:, None, 2:]
     return np.stack([K[0, 2] + 900 * xy[..., 0], K[1, 2] - 900 * xy[..., 1]], -1)
 
 
 def fitted_pose(landmarks, mean, points):
     """What a least-squares fit through `points` finds, one frame at a time."""
-    out = []
+    out, design = [], np.c_[mean[points], np.ones(len(points))]
     for frame in landmarks:
         target = (frame[points] - K[:2, 2]) / [900, -900]
-        solved = np.linalg.lstsq(np.c_[mean[points], np.ones(len(points))], target, rcond=None)[0].T  # (2, 4)
-        s = (np.linalg.norm(solved[0, :3]) + np.linalg.norm(solved[1, :3])) / 2
-        U, _, Vt = np.linalg.svd(np.stack([solved[0, :3], solved[1, :3], np.cross(*solved[:, :3]) / s]))
-        out.append(np.r_[Rotation.from_matrix(U @ Vt).as_rotvec(), solved[:, 3] / s, -1 / s])
+        x, y = np.linalg.lstsq(design, target, rcond=None)[0].T  # (4,) each
+        s = (np.linalg.norm(x[:3]) + np.linalg.norm(y[:3])) / 2
+        U, _, Vt = np.linalg.svd(np.stack([x[:3], y[:3], np.cross(x[:3], y[:3]) / s]))
+        out.append(np.r_[Rotation.from_matrix(U @ Vt).as_rotvec(), x[3] / s, y[3] / s, -1 / s])
     return np.array(out)
 
 
@@ -98,53 +99,64 @@ def pose_mistakes(w, u):
     centre = K[:2, 2] / 900 * [1, -1] / s
     return {"rotation transposed": np.c_[-w, u], "y down": np.c_[flipped, u * [1, -1, 1]],
             "position not divided by the scale": np.c_[w, u[:, :2] * s, u[:, 2]],
-            "scale for depth": np.c_[w, u[:, :2], -s], "head behind the camera": np.c_[w, u[:, :2], -u[:, 2]],
+            "scale for depth": np.c_[w, u[:, :2], -s],
+            "head behind the camera": np.c_[w, u[:, :2], -u[:, 2]],
             "principal point forgotten": np.c_[w, u[:, :2] + centre, u[:, 2]]}
 
 
 @exercise(
     "pose", "hard", "head pose from 68 landmarks",
-    task="A first guess of the pose, without iterations. mean: the neutral face, y up, z to the viewer. A landmark is "
-         "(u, v); c_x = K[0, 2] and f = K[0, 0] belong to u, c_y = K[1, 2] and f = K[1, 1] to v. A row of the result "
-         "is [rotation vector w (3), position p (3)] with P = R(w) X + p and p_z = -1 / s. A head is shallow against "
-         "its distance, so all its points share one scale s. Fit (u - c_x) / f and (c_y - v) / f by least squares as "
-         "linear in (X, 1), per frame. Two rows of length s should come out; landmarks are not exact, so take the "
-         "mean of their two lengths for s and the nearest rotation for R. Fit through what the skull carries and "
-         "speech does not move: landmarks 0, 16, 27, 28, ..., 35, 36, 39, 42, 45.",
-    hint="The fit gives a 2 x 4 matrix: three columns are s times the first two rows of R, the fourth is s p_xy. The "
-         "third row of R is the cross product of the first two (give all three rows the length s). The nearest "
-         "rotation to a matrix U S V^T (its SVD) is U V^T; Rotation.from_matrix(...).as_rotvec() gives w.",
+    task="A first guess of the pose, without iterations. mean: the neutral face, y up, z to the "
+         "viewer. A landmark is (u, v); c_x = K[0, 2] and f = K[0, 0] belong to u, c_y = K[1, 2] "
+         "and f = K[1, 1] to v. The result is [rotation vector w (3), position p (3)] of each "
+         "frame, so that a head point X lies at R(w) X + p, and p_z = -1 / s. A head is shallow "
+         "against its distance, so all its points share one scale s. Fit (u - c_x) / f and "
+         "(c_y - v) / f by least squares as linear in (X, 1), per frame. Two rows of length s "
+         "should come out; landmarks are not exact, so take the mean of their two lengths for s "
+         "and the nearest rotation for R. Fit through what the skull carries and speech does not "
+         "move: landmarks 0, 16, 27, 28, ..., 35, 36, 39, 42, 45.",
+    hint="The fit gives a 2 x 4 matrix: three columns are s times the first two rows of R, the "
+         "fourth is s p_xy. The third row of R is the cross product of the first two (give all "
+         "three rows the length s). The nearest rotation to a matrix U S V^T (its SVD) is U V^T; "
+         "Rotation.from_matrix(...).as_rotvec() gives w.",
     mistakes={
         "rotation transposed": "The rows that were fitted are rows of R, not columns.",
         "y down": "Pixels count downwards, the head's y goes up: (c_y - v) / f.",
-        "position not divided by the scale": "The fit's constant is s times the position: divide by s.",
+        "position not divided by the scale": "The fit's constant is s p_xy: divide by s.",
         "scale for depth": "Far away is small: the depth is 1 / s.",
         "head behind the camera": "The camera looks along -z: the head is at negative z.",
-        "cross product in the other order": "The third row is the first cross the second; in the other order the three "
-                                            "are left-handed, a mirror image and no rotation.",
+        "cross product in the other order": "The third row is the first cross the second; in the "
+                                            "other order the three are a mirror image.",
         "principal point forgotten": "Pixels are measured from the principal point (c_x, c_y).",
-        "all points used": "An opening mouth turns this head: fit through the points that the skull carries.",
-        "landmark 35 left out": "27 to 35 includes 35, and range(27, 35) ends before it: range(27, 36)."})
+        "all points used": "An opening mouth turns this head: fit through what the skull carries.",
+        "landmark 35 left out": "27 to 35 includes 35, range(27, 35) does not: range(27, 36)."})
 def pose(initial_pose):
     mean = np.random.default_rng(0).normal(size=(68, 3)) * [0.5, 0.6, 0.4]
     w, u = some_poses()
     zero, ahead = np.array([[0.0, 0.02, 0]]), np.array([[0.3, -0.2, -8.0]])
-    mirrored = {"cross product in the other order": "determinant"}  # what scipy says of a mirror image
-    yield Probe("a nearly frontal head, 8 dm away", lambda: initial_pose(orthographic(mean, zero, ahead), mean, K),
-                np.c_[zero, ahead], {m: q for m, q in pose_mistakes(zero, ahead).items() if m != "y down"}, mirrored)
-    yield Probe("three turned heads", lambda: initial_pose(orthographic(mean, w, u), mean, K), np.c_[w, u],
+    mirrored = {"cross product in the other order": "determinant"}  # scipy refuses a mirror image
+
+    def answer(landmarks):
+        return lambda: initial_pose(landmarks.copy(), mean, K)
+
+    known = pose_mistakes(zero, ahead)
+    del known["y down"]
+    yield Probe("a nearly frontal head, 8 dm away", answer(orthographic(mean, zero, ahead)),
+                np.c_[zero, ahead], known, mirrored)
+    yield Probe("three turned heads", answer(orthographic(mean, w, u)), np.c_[w, u],
                 pose_mistakes(w, u), mirrored)
     talking = np.tile(mean, (3, 1, 1))
     soft = np.setdiff1d(np.arange(68), RIGID)
     talking[:, soft] += np.array([0.0, -0.2, 0.1])
     seen = orthographic(talking, w, u)
-    yield Probe("the same heads, all soft points moved down by 0.2 dm", lambda: initial_pose(seen.copy(), mean, K),
-                np.c_[w, u], {"all points used": fitted_pose(seen, mean, np.arange(68)),
-                              "landmark 35 left out": np.c_[w, u]})
+    yield Probe("the same heads, all soft points moved down by 0.2 dm", answer(seen), np.c_[w, u],
+                {"all points used": fitted_pose(seen, mean, np.arange(68)),
+                 "landmark 35 left out": np.c_[w, u]})
     seen = seen + np.random.default_rng(1).normal(size=seen.shape)
     seen[:, 35] += [30, -20]
-    yield Probe("the same, each landmark off by about 1 px and 35 by 36 px", lambda: initial_pose(seen.copy(), mean, K),
-                fitted_pose(seen, mean, RIGID), {"landmark 35 left out": fitted_pose(seen, mean, RIGID[RIGID != 35])},
+    yield Probe("the same, each landmark off by about 1 px and 35 by 36 px", answer(seen),
+                fitted_pose(seen, mean, RIGID),
+                {"landmark 35 left out": fitted_pose(seen, mean, RIGID[RIGID != 35])},
                 tolerance=1e-4)
 
 
