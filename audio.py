@@ -25,7 +25,6 @@ from tools.media import SAMPLE_RATE
 HUBERT = "facebook/hubert-base-ls960"  # what `--audio-features hubert` means
 FRAME, HOP_MEL, HOP_HUBERT = 400, 160, 320  # samples: a vector sees 25 ms; hops of 10, 20 ms
 N_MEL = 40
-APART = 0.4  # seconds: frames nearer in time than this show nearly the same mouth
 STEP = 0.02  # seconds between the vectors of a window of F_A
 
 
@@ -178,7 +177,7 @@ class LipEncoder(nn.Module):
 
 
 def draw_negatives(take: np.ndarray, time: np.ndarray, anchors: np.ndarray, n: int,
-                   rng: np.random.Generator, apart: float = APART,
+                   rng: np.random.Generator, apart: float,
                    person: np.ndarray | None = None) -> np.ndarray:
     """Negatives of Eq. 8, frames (B, n) of other takes or at least `apart` seconds away.
 

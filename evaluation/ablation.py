@@ -50,9 +50,9 @@ class Study:
     seeds: tuple[int, ...]
 
 
-PUBLISHED = """FID (fixed random features) and Sync (an expert trained on other sentences) rank
-these rows and compare with nothing published. Minutes: training of a row; the first row of a seed
-also trains the extractor and the sync module that the others share.
+PUBLISHED = """FID (fixed random features) and Sync (an expert trained on other sentences)
+rank these rows and compare with nothing published. Minutes: training of a row; the first row of a
+seed also trains the extractor and the sync module that the others share.
 
 | published (their videos, SyncNet, Inception) | PSNR | SSIM | FID | Sync score | LMD |
 |---|---|---|---|---|---|

@@ -68,7 +68,7 @@ class HeldoutTake:
         """C_ex of the training frames of the same person."""
         return self.run.codes.tables["ex"].weight[self.training_frames()]
 
-    def render(self, ex: Float[Tensor, "_ d"], only: Int[np.ndarray, "n"],
+    def render(self, ex: Float[Tensor, "_ k"], only: Int[np.ndarray, "n"],
                f_a: Float[np.ndarray, "T w d"] | None = None) -> Iterable[np.ndarray]:
         """Iterator over the rendered frames `only` (n,), (H, W, 3) uint8 each.
 

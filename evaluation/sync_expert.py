@@ -98,7 +98,7 @@ def train_expert(corpus: Corpus, cfg: Config, iters: int, seed: int,
             anchor = rng.integers(len(corpus), size=ANCHORS)
             mouths = degrade(corpus.mouth_crops(anchor).to(device), BLUR * cfg.crop, noise)
             negative = draw_negatives(corpus.take, corpus.time, anchor, cfg.n_negatives, rng,
-                                      person=corpus.label["id"])
+                                      cfg.apart, corpus.label["id"])
             loss = lips_loss(e_lip, e_audio, mouths, corpus.f_a, anchor, negative, cfg.tau)
             optimiser.zero_grad()
             loss.backward()

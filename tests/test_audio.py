@@ -311,7 +311,7 @@ def test_eq8_sync_module_learns_which_sound_belongs_to_which_mouth():
     history = []
     for _ in range(100):
         anchor = rng.integers(600, size=12)
-        negative = audio.draw_negatives(take, time, anchor, 10, rng)
+        negative = audio.draw_negatives(take, time, anchor, 10, rng, 0.4)
         f_al = e_audio(f_a[np.concatenate([anchor, negative.ravel()])])
         loss = losses.info_nce(e_lip(mouths[anchor]), f_al[:12], f_al[12:].view(12, 10, -1))
         optimiser.zero_grad()
@@ -324,7 +324,7 @@ def test_eq8_sync_module_learns_which_sound_belongs_to_which_mouth():
     mouths, f_a = talking_blob(300, 2)  # held out: another signal
     with torch.no_grad():
         f_lip, f_al = e_lip.eval()(mouths), e_audio.eval()(f_a)
-    negative = audio.draw_negatives(take[:300], time[:300], np.arange(300), 10, rng)
+    negative = audio.draw_negatives(take[:300], time[:300], np.arange(300), 10, rng, 0.4)
     d = losses.cosine_similarity
     right = d(f_lip, f_al)[:, None] > d(f_lip[:, None].expand(-1, 10, -1), f_al[negative])
     accuracy = right.all(1).float().mean().item()
@@ -340,7 +340,7 @@ def test_eq8_negatives_are_from_other_takes_or_other_times(seed, fps, n):
     take = np.repeat([0, 1, 2], [80, 5, 60])
     time = np.concatenate([np.arange(80), np.arange(5), np.arange(60)]) / fps
     anchors = rng.integers(len(take), size=20)
-    negatives = audio.draw_negatives(take, time, anchors, n, rng)
+    negatives = audio.draw_negatives(take, time, anchors, n, rng, 0.4)
     assert negatives.shape == (20, n) and negatives.dtype == np.int64
     for a, row in zip(anchors, negatives):
         for i in row:
@@ -361,10 +361,10 @@ def test_eq8_negatives_cover_everything_admissible():
 @pytest.mark.eq8
 def test_eq8_rare_negatives_are_found_and_none_is_an_error():
     time = np.append(np.full(3000, 0.1), 0.6)  # one admissible among 3000: 16 draws miss it
-    got = audio.draw_negatives(np.zeros(3001, int), time, np.array([0]), 1, np.random.default_rng(0))
+    got = audio.draw_negatives(np.zeros(3001, int), time, np.array([0]), 1, np.random.default_rng(0), 0.4)
     assert got.tolist() == [[3000]]
     with pytest.raises(InputError) as error:
-        audio.draw_negatives(np.zeros(9, int), np.arange(9) / 25, np.array([4]), 10, np.random.default_rng(0))
+        audio.draw_negatives(np.zeros(9, int), np.arange(9) / 25, np.array([4]), 10, np.random.default_rng(0), 0.4)
     assert "\n" not in str(error.value) and "--no-sync" in str(error.value)
 
 
@@ -373,14 +373,14 @@ def test_eq8_negatives_of_the_same_person_only_where_asked():
     take = np.repeat([0, 1, 2, 3], 30)
     person, time = np.repeat([7, 9, 7, 9], 30), np.tile(np.arange(30) / 30, 4)
     anchors = np.arange(120)
-    drawn = audio.draw_negatives(take, time, anchors, 8, np.random.default_rng(0), person=person)
+    drawn = audio.draw_negatives(take, time, anchors, 8, np.random.default_rng(0), 0.4, person=person)
     assert (person[drawn] == person[anchors][:, None]).all(), "another person's voice tells a negative by itself"
     assert set(take[drawn[:30]].ravel()) == {0, 2}, "the other sentences of the person, and the far parts of this one"
     far = np.abs(time[drawn] - time[anchors][:, None]) >= 0.4
     assert (far | (take[drawn] != take[anchors][:, None])).all()
     alone = np.where(take == 0, 5, person)
     with pytest.raises(InputError):  # the only sentence of a person, 0.3 s long
-        audio.draw_negatives(take[:9], time[:9], np.array([4]), 3, np.random.default_rng(0), person=alone[:9])
+        audio.draw_negatives(take[:9], time[:9], np.array([4]), 3, np.random.default_rng(0), 0.4, person=alone[:9])
 
 
 @pytest.mark.eq8
