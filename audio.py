@@ -4,8 +4,8 @@ In: sound (N,) at 16 kHz, mouth crops (T, 3, s, s). Out: F_A (T, w, d), a window
 frame; F_al = E_audio(F_A) and F_lip = E_lip(mouth), both (T, d_lip), which Eq. 8 brings together.
 
 Sound and frames are paired by time stamps, never by index: HuBERT gives about 50 vectors a second,
-a video 24 to 60 frames. Frame `id` of a video is shown from id / fps seconds on. Next: dhnerf.py,
-where F_al is the input F_lip.
+a video 24 to 60 frames. Frame `id` of a video is shown from id / fps seconds on. F_al is
+the input F_lip of dhnerf.py. Next: train.py.
 """
 from __future__ import annotations
 

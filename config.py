@@ -2,19 +2,23 @@
 
 `paper` uses what the paper gives (and HeadNeRF's and NeRF's values where it gives none); `small`
 runs on a laptop's CPU in minutes. A configuration never changes while it runs; it is stored in the
-checkpoint and as config.json. Each field says its symbol or section, and in front of its value who
+checkpoint and as config.json. Each entry says its symbol or section, and in front of its value who
 reads it.
 """
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import field as entry
 
 LOG_EVERY = 10  # iterations between two lines of log.csv
 
 
 def read_by(*networks: str):
-    """A value with the networks that read it: a change leaves the others as they are."""
-    return lambda value: field(default=value, metadata={"read_by": frozenset(networks)})
+    """An entry with the networks that read it themselves: a change leaves the others as they are.
+
+    The field learns from what the other two give, so it is trained anew in any case (ablation.py).
+    """
+    return lambda value: entry(default=value, metadata={"read_by": frozenset(networks)})
 
 
 ALL = read_by("extractor", "sync", "field")  # what makes the data, and what all three share
@@ -123,7 +127,7 @@ CLIP = {"code_noise": 0.9}
 
 
 def readers_of_change(one: Config, other: Config) -> set[str]:
-    """The networks ("extractor", "sync", "field") that read a field in which the two differ."""
+    """The networks ("extractor", "sync", "field") that read an entry in which the two differ."""
     differ = [f for f in fields(Config) if getattr(one, f.name) != getattr(other, f.name)]
     return set().union(*(f.metadata["read_by"] for f in differ))
 

@@ -61,16 +61,17 @@ def code_bias(layer: nn.Linear, codes: list[Float[Tensor, "B _"]]) -> Float[Tens
 class Conditions:
     """What C and F_lip of Eq. 1 become in the field: constants of a frame, computed once for it.
 
-    hidden: number of a layer of the geometry -> what is added to it, (B, 1, 1, W); appearance: the
-    same for the appearance's layer; planes (B, 3, C, s, s): learnt features of space, or None.
+    geometry_bias: number of a layer of the geometry -> what is added to it, (B, 1, 1, W);
+    appearance_bias: the same for the appearance's layer; planes (B, 3, C, s, s): learnt features of
+    space, or None.
     """
-    hidden: dict[int, Tensor]
-    appearance: Tensor
+    geometry_bias: dict[int, Tensor]
+    appearance_bias: Tensor
     planes: Tensor | None
 
 
 class Field(nn.Module):
-    """The conditional MLP of Eq. 1, split where the paper's conditions split.
+    """Eq. 1, `forward`: a conditional MLP, split where the paper's conditions split.
 
     Codes, F_lip and v are constants of a frame or of a ray. A layer on [x, c] is W_x x + W_c c, so
     W_c c is computed once for the frame or ray and added as a bias: the same numbers as
@@ -103,7 +104,7 @@ class Field(nn.Module):
 
     def forward(self, x: Float[Tensor, "B R S 3"], v: Float[Tensor, "B R 3"], conditions: Conditions
                 ) -> tuple[Float[Tensor, "B R S"], Float[Tensor, "B R S C"]]:
-        """Eq. 1 as it is written: D(x, v, C, F_lip) = (sigma(x), M(x)) at points x seen along v.
+        """Eq. 1 as it is written: D(x, v, C, F_lip) = (sigma(x), M(x)) at x (dm) seen along v.
 
         P_cam is in x and v, which render.py gives; C and F_lip are in `conditions`. Rendering asks
         for the parts: `geometry` and `appearance` per sample, then `feature_of_ray` once per ray.
@@ -122,14 +123,14 @@ class Field(nn.Module):
 
     def condition(self, codes: dict[str, Tensor], f_lip: Tensor | None) -> Conditions:
         """What the codes {"id": (B, d_id), ...} and F_lip (B, d_lip) add, once per frame."""
-        geometry = [codes["id"], codes["ex"]] + ([f_lip] if self.use_lip else [])
-        hidden = {int(i): code_bias(layer, geometry) for i, layer in self.codes_in.items()}
+        of_geometry = [codes["id"], codes["ex"]] + ([f_lip] if self.use_lip else [])
+        biases = {int(i): code_bias(layer, of_geometry) for i, layer in self.codes_in.items()}
         planes = None
         if self.planes is not None:
-            entries = code_bias(self.plane_coefficients, geometry)[:, 0, 0]  # (B, rank)
+            entries = code_bias(self.plane_coefficients, of_geometry)[:, 0, 0]  # (B, rank)
             planes = self.planes + torch.tensordot(entries, self.plane_basis, 1)  # (B, 3, C, s, s)
         appearance = code_bias(self.appearance_codes, [codes["al"], codes["ill"]])
-        return Conditions(hidden, appearance, planes)
+        return Conditions(biases, appearance, planes)
 
     def encode(self, x: Float[Tensor, "B R S 3"], conditions: Conditions
                ) -> Float[Tensor, "B R S C"]:
@@ -157,8 +158,8 @@ class Field(nn.Module):
         h = x = self.encode((2 * points - low - high) / (high - low), conditions)
         for i, layer in enumerate(self.hidden):
             h = layer(h)
-            if i in conditions.hidden:
-                h = h + conditions.hidden[i]
+            if i in conditions.geometry_bias:
+                h = h + conditions.geometry_bias[i]
             if i == self.skip and self.x_again is not None:
                 h = h + self.x_again(x)
             h = F.relu(h, inplace=True)
@@ -172,7 +173,7 @@ class Field(nn.Module):
                    conditions: Conditions) -> Float[Tensor, "B R S A"]:
         """The hidden appearance feature of each sample, from h of `geometry`, v, C_al and C_ill."""
         view = self.appearance_view(positional_encoding(directions, self.n_freq_view))  # (B, R, A)
-        return F.relu(self.appearance_x(h) + view[..., None, :] + conditions.appearance)
+        return F.relu(self.appearance_x(h) + view[..., None, :] + conditions.appearance_bias)
 
 
 class NeuralRenderer(nn.Module):

@@ -40,10 +40,10 @@ def evaluate(folder: Path, device: torch.device, fid: str = "random",
     features = measures.load_features(fid, device)
     net = None if weights is None else syncnet.load_syncnet(weights)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".evaluate-") as work:
-        train, heldout = prepare_again(run, Path(work))
-        judges = make_judges(run.cfg, train, heldout, Path(work), device, features, net,
+        train_set, heldout_set = prepare_again(run, Path(work))
+        judges = make_judges(run.cfg, train_set, heldout_set, Path(work), device, features, net,
                              folder / "sync_expert.pt")
-        rows = table(run, train, heldout, judges)
+        rows = table(run, train_set, heldout_set, judges)
     shown = [name for name in rows[0] if name != "row"]
     cells = ([row[name] for name in shown] for row in rows)
     text = f"{markdown(shown, cells)}\n\n{note_on(run.cfg, rows, judges.note())}\n"

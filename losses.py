@@ -4,7 +4,7 @@ In: images (B, 3, H, W) in [0, 1], face masks (B, 1, H, W), latent codes (B, d),
 features (B, d). Out: one scalar per loss. Each equation is a function, to be read beside the paper.
 
 Eq. 4, 5 and 7 are written with norms over whole images. We take means over pixels and channels
-instead of sums, so that the weights of Eq. 2 do not depend on the resolution. Next: train.py.
+instead of sums, so that the weights of Eq. 2 do not depend on the resolution. Next: audio.py.
 """
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import math
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # for the exercises' stubs: students reach for it
 
 from tools.errors import InputError, first_line
 

@@ -32,28 +32,28 @@ from audio import AudioEncoder, LipEncoder, draw_negatives, lips_loss
 from config import CLIP, LOG_EVERY, PRESETS, Config, shortened
 from data.corpus import Corpus
 from data.prepare import check_source, prepare
-from data.sampling import contrast, contrasted, draws, lookalikes, patch_corners
+from data.sampling import contrast, contrasted, lookalikes, patch_corners, probabilities
 from dhnerf import CODES, DHNeRF, LatentCodes, LatentExtractor
 from evaluation import report
 from inference.run import Checkpoint, check_takes, load_run, pick_device
 from render import patches
 from tools.errors import InputError, replacing, run_cli
 from tools.log import Log
-from tools.seeds import generators
+from tools.seeds import generators, seed_weights
 
 # ---- The latent code extractor (Sec. 3.3), by contrast -------------------------------------------
 
 def train_extractor(cfg: Config, corpus: Corpus, device: torch.device, log: Log) -> LatentExtractor:
     """Eq. 8 with codes in place of lip features, once for each factor that varies in the data."""
-    generators(cfg.seed, "extractor", -1)
+    seed_weights(cfg.seed, "extractor")
     extractor = LatentExtractor(cfg).to(device)
     optimiser = torch.optim.Adam(extractor.parameters(), lr=cfg.lr_encoders)
-    factors, chances = contrasted(corpus), draws(corpus, cfg.rare)
+    factors, p = contrasted(corpus), probabilities(corpus, cfg.rare)
     low, chance, _ = losses.info_nce_range(cfg.n_negatives, cfg.tau)
     bar = tqdm(range(cfg.extractor_iters), f"extractor (best {low:.2f}, chance {chance:.2f})")
     for it in bar:
         rng, _ = generators(cfg.seed, "extractor", it)
-        terms = extractor_loss(cfg, extractor, corpus, factors, chances, rng, device)
+        terms = extractor_loss(cfg, extractor, corpus, factors, p, rng, device)
         loss = sum(terms.values()) / len(terms)
         optimiser.zero_grad()
         loss.backward()
@@ -65,15 +65,15 @@ def train_extractor(cfg: Config, corpus: Corpus, device: torch.device, log: Log)
 
 
 def extractor_loss(cfg: Config, extractor: LatentExtractor, corpus: Corpus, factors: list[str],
-                   chances: np.ndarray, rng: np.random.Generator, device: torch.device
+                   p: np.ndarray, rng: np.random.Generator, device: torch.device
                    ) -> dict[str, Tensor]:
-    """Eq. 8 for each factor, on frames drawn by `chances` (n,).
+    """Eq. 8 for each factor, on frames drawn with probability p (n,).
 
     The extractor reads `extractor_frames` frames once; they are anchors, positives and negatives of
     one another. Frames of its own for every anchor would cost ten times as much per step.
     """
     count = min(cfg.extractor_frames, len(corpus))
-    index = np.sort(rng.choice(len(corpus), count, replace=False, p=chances))
+    index = np.sort(rng.choice(len(corpus), count, replace=False, p=p))
     codes = extractor(corpus.head_crops(index).to(device))
     anchors = rng.choice(index, min(cfg.extractor_anchors, len(index)), replace=False)
     terms = {}
@@ -111,7 +111,7 @@ def reference_codes(extractor: LatentExtractor, corpus: Corpus, device: torch.de
 
 def train_sync(cfg: Config, corpus: Corpus, device: torch.device, log: Log) -> AudioEncoder:
     """Eq. 8: E_audio is trained beside E_lip, which is used for nothing else, and then frozen."""
-    generators(cfg.seed, "sync", -1)
+    seed_weights(cfg.seed, "sync")
     e_audio = AudioEncoder(corpus.f_a.shape[-1], cfg.audio_window, cfg.d_lip).to(device)
     e_lip = LipEncoder(cfg.crop, cfg.d_lip).to(device)
     parameters = [*e_audio.parameters(), *e_lip.parameters()]
@@ -155,14 +155,14 @@ class FieldTrainer:
 
     def __init__(self, cfg: Config, corpus: Corpus, references: dict[str, Tensor],
                  e_audio: AudioEncoder | None, vgg: losses.VGG16 | None, device: torch.device):
-        generators(cfg.seed, "field", -1)
+        seed_weights(cfg.seed, "field")
         self.cfg, self.corpus, self.vgg, self.device = cfg, corpus, vgg, device
         self.model = DHNeRF(cfg).to(device)
         self.codes = LatentCodes(references, cfg.random_codes).to(device)
         self.lookalikes = lookalikes(corpus, cfg.apart, cfg.seed)
-        self.chances = draws(corpus, cfg.rare)
-        starts = self.chances[corpus.pair_starts]
-        self.pair_chances = starts / starts.sum()
+        self.probabilities = probabilities(corpus, cfg.rare)
+        starts = self.probabilities[corpus.pair_starts]
+        self.pair_probabilities = starts / starts.sum()
         self.f_lip = None if e_audio is None else self.lips_of_frames(e_audio)
         field = self.model.field
         planes = [field.planes, field.plane_basis] if field.planes is not None else []
@@ -170,6 +170,7 @@ class FieldTrainer:
         groups = [{"params": others, "lr": cfg.lr}, {"params": planes, "lr": cfg.lr_planes}]
         self.optimisers = [torch.optim.Adam(groups, betas=(0.9, cfg.beta2)),
                            torch.optim.SparseAdam(list(self.codes.parameters()), lr=cfg.lr_codes)]
+        # Under the names that Checkpoint keeps them by.
         self.parts = {"model": self.model, "codes": self.codes,
                       "adam": self.optimisers[0], "adam_codes": self.optimisers[1]}
 
@@ -183,16 +184,18 @@ class FieldTrainer:
     def draw(self, rng: np.random.Generator) -> Batch:
         """Frames, the frames that lend their C_ex, and patches."""
         cfg, corpus = self.cfg, self.corpus
-        before = rng.choice(corpus.pair_starts, cfg.pairs, p=self.pair_chances)
+        before = rng.choice(corpus.pair_starts, cfg.pairs, p=self.pair_probabilities)
         consecutive = rng.random() < cfg.pair_share
-        after = before + 1 if consecutive else rng.choice(len(corpus), cfg.pairs, p=self.chances)
+        after = before + 1
+        if not consecutive:
+            after = rng.choice(len(corpus), cfg.pairs, p=self.probabilities)
         index = np.concatenate([before, after])
         # C_ex identifies its frame, so the field could learn the lips from it and ignore the sound.
         # In part of the frames it comes from a frame with the same upper face and other lips: only
         # F_lip can tell what the lips do.
-        stand_in = self.lookalikes[index, rng.integers(self.lookalikes.shape[1], size=len(index))]
+        lender = self.lookalikes[index, rng.integers(self.lookalikes.shape[1], size=len(index))]
         share = cfg.ex_swap if cfg.sync else 0.0
-        ex_index = np.where(rng.random(len(index)) < share, stand_in, index)
+        ex_index = np.where(rng.random(len(index)) < share, lender, index)
         if not cfg.patch:
             return Batch(index, ex_index, consecutive, None)
         first = second = patch_corners(corpus, before, cfg.patch, cfg.upsample, rng)
@@ -236,7 +239,7 @@ class FieldTrainer:
         return f_lip * kept.to(f_lip)
 
     def loss_terms(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Eq. 2 as "loss", its terms, and the PSNR inside the mask."""
+        """Eq. 2 and our opacity term as "loss", the terms, and the PSNR inside the mask."""
         cfg, truth = self.cfg, self.ground_truth(batch)
         entries = self.corpus.entries(batch.index, cfg.code_per_frame)
         entries["ex"] = torch.from_numpy(batch.ex_index)
@@ -297,8 +300,9 @@ def train_field(trainer: FieldTrainer, checkpoint: Checkpoint, out: Path, log: L
             shown = ("loss", "L_dis", "L_v", "psnr")
             bar.set_postfix({name: f"{terms[name].item():.4g}" for name in shown})
         if (it + 1) % cfg.save_every == 0 or it + 1 == cfg.iters:
-            made = {name: part.state_dict() for name, part in trainer.parts.items()}
-            checkpoint = replace(checkpoint, iteration=it + 1, **made)
+            checkpoint.iteration = it + 1
+            for name, part in trainer.parts.items():
+                setattr(checkpoint, name, part.state_dict())
             checkpoint.write(out)
 
 

@@ -47,7 +47,7 @@ def choose(only: str | None) -> list[str]:
 
 def function_node(link: Link) -> tuple[ast.Module, ast.FunctionDef, list[str]]:
     """Syntax tree of the module, the function in it, and the module's lines."""
-    text = (ROOT / f"{link.module.replace('.', '/')}.py").read_text()
+    text = (ROOT / link.file).read_text()
     tree = ast.parse(text)
     function = next(n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == link.name)
     return tree, function, text.splitlines()

@@ -23,7 +23,7 @@ FAR_POOL = 2  # times the negatives wanted: so many of the farthest, to draw the
 LOOKALIKE_POOL = 256  # of one person; of these the nearest are a frame's lookalikes
 
 
-def draws(corpus: Corpus, rare: float) -> np.ndarray:
+def probabilities(corpus: Corpus, rare: float) -> np.ndarray:
     """Probability (n,) of drawing each frame: even, but for a share `rare` for the unusual.
 
     That share goes by how far a frame's upper face is from the person's mean, squared. A blink

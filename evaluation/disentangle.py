@@ -28,7 +28,7 @@ from data.corpus import LABELS, Corpus
 from dhnerf import CODES
 from evaluation import factors, landmark_regressor, measures, tables
 from evaluation.factors import FactorReader, World, head_poses
-from evaluation.heldout import HeldoutTake, extractor, indices, prepare_again
+from evaluation.heldout import HeldoutTake, extractor_reads, indices, prepare_again
 from evaluation.landmark_regressor import trained_landmarker
 from inference.pictures import caption, enlarge, write_image
 from inference.rendering import lip_features, render_frames
@@ -165,7 +165,7 @@ def reconstruction(bench: Bench) -> dict[str, float]:
         held = HeldoutTake(bench.run, bench.train, bench.heldout, number)
         only = spread(np.arange(len(held.index)), FRAMES)
         shown = bench.heldout.numbers[number][only]
-        found += zip(extractor(held, only), take.frames[shown], take.masks[shown])
+        found += zip(extractor_reads(held, only), take.frames[shown], take.masks[shown])
     return psnr_of("held out", found)
 
 

@@ -1,12 +1,12 @@
 """heldout.py - Sec. 4.3: how a run does on frames it was not trained on: the rows of the table.
 
 In: a Run and the held-out frames of its data. Out: the frames of each of ROWS, and their scores.
-train.py calls score_heldout at its end; those scores go into heldout.json of the run folder.
+report.py calls score_heldout at the end of training, for heldout.json of the run folder.
 judges.py turns frames into the scores of a row. Next: evaluate.py.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -65,7 +65,7 @@ class HeldoutTake:
         return np.flatnonzero(same) if same.any() else np.arange(len(same))
 
     def trained_ex(self) -> Float[Tensor, "n d"]:
-        """C_ex of the training frames of the same person."""
+        """C_ex of `training_frames`."""
         return self.run.codes.tables["ex"].weight[self.training_frames()]
 
     def render(self, ex: Float[Tensor, "_ k"], only: Int[np.ndarray, "n"],
@@ -98,7 +98,7 @@ def audio_pose_mean(held: HeldoutTake, only: np.ndarray):
     return held.render(F.normalize(held.trained_ex().mean(0, keepdim=True), dim=-1), only)
 
 
-def extractor(held: HeldoutTake, only: np.ndarray):
+def extractor_reads(held: HeldoutTake, only: np.ndarray):
     return held.render(held.read["ex"], only)
 
 
@@ -114,11 +114,13 @@ ROWS = {
     "truth": ("true frames against themselves (the landmark regressor's own error)", truth),
     "audio_pose": ("audio and pose only (C_ex replays the training frames)", audio_pose),
     "audio_pose_mean": ("audio and pose only (C_ex stays at its mean)", audio_pose_mean),
-    "extractor": ("audio, pose, and C_ex read from the held-out frame by the extractor", extractor),
+    "extractor": ("audio, pose, and C_ex read from the held-out frame by the extractor",
+                  extractor_reads),
     "mean_face": ("mean training frame (baseline)", mean_face),
     "audio_shuffled": ("pose as in the take, sound of another sentence (lips should not fit)",
                        audio_shuffled)}
-NAMES = ("audio_pose", "audio_pose_mean", "extractor", "mean_face")  # those that train.py scores
+# Those that report.py scores at the end of training.
+REPORTED = ("audio_pose", "audio_pose_mean", "extractor", "mean_face")
 
 
 def mean_frame(corpus: Corpus, index: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "H W 3"]:
@@ -145,8 +147,8 @@ def evenly(n: int, wanted: int) -> Int[np.ndarray, "n"]:
 
 def score_heldout(run: Run, train_set: Corpus, heldout_set: Corpus, per_take: int = 20
                   ) -> dict[str, dict]:
-    """Rows of NAMES -> {"what", "psnr" in the mask, "frames"}; of each take `per_take` frames."""
-    psnr: dict[str, list[float]] = {name: [] for name in NAMES}
+    """REPORTED rows -> {"what", "psnr" in the mask, "frames"}; of each take `per_take` frames."""
+    psnr: dict[str, list[float]] = {name: [] for name in REPORTED}
     for number, take in enumerate(heldout_set.takes):
         held = HeldoutTake(run, train_set, heldout_set, number)
         only = evenly(len(held.index), per_take)

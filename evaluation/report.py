@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from data.corpus import Corpus
-from evaluation.heldout import HeldoutTake, audio_pose, evenly, extractor, score_heldout, truth
+from evaluation.heldout import HeldoutTake, audio_pose, evenly, extractor_reads, score_heldout, truth
 from inference.pictures import caption, enlarge, write_image
 from inference.run import Run
 from tools.errors import replacing
@@ -59,7 +59,7 @@ def contact_sheet(run: Run, train_set: Corpus, heldout_set: Corpus, path: Path) 
         held = HeldoutTake(run, train_set, heldout_set, number)
         only = np.resize(evenly(len(held.index), 8), 8)
         for text, images_of in (("truth", truth), ("audio and pose", audio_pose),
-                                ("audio, pose, C_ex read", extractor)):
+                                ("audio, pose, C_ex read", extractor_reads)):
             strip = np.concatenate([enlarge(image, 128) for image in images_of(held, only)], 1)
             strips.append(caption(strip, f"{take.name}: {text}"))
     write_image(path, np.concatenate(strips))

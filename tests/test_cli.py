@@ -132,7 +132,8 @@ def test_animate_needs_the_run_folder_only(run_folder, voca):
     assert abs(seconds - 1.3) < 0.1 and peak > 0.1 and "synthetic" in comment
 
 
-def test_stand_in_heads_from_nothing():
+def test_stand_in_heads_from_nothing(monkeypatch):
+    monkeypatch.setattr(dataset, "write_toyset", functools.partial(dataset.write_toyset, seconds=0.7))
     succeed(train, *QUICK, "--subjects", "2", "--sentences", "2")
     assert sound_and_picture("runs/heads/preview.mp4")[1] > 10
 
@@ -174,17 +175,17 @@ def weights(folder):
 
 def test_killed_run_resumes_bit_for_bit(voca):
     """kill -9 in the field stage, then --resume: the same log and weights as a run that was left alone."""
-    common = ["--data", voca, "--device", "cpu", "--preset", "small", "--size", "32", "--iters", "40"]
+    common = ["--data", voca, "--device", "cpu", "--preset", "small", "--size", "32", "--iters", "24"]
     succeed(train, *common, "--out", "whole")
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     process = subprocess.Popen([sys.executable, ROOT / "train.py", *map(str, common), "--out", "killed"],
                                env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     log, deadline = Path("killed/log.csv"), time.time() + 120
-    while time.time() < deadline and not (log.is_file() and "field,20" in log.read_text()):
+    while time.time() < deadline and not (log.is_file() and "field,10" in log.read_text()):
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert "field,20" in log.read_text(), "the run never reached the field stage"
+    assert "field,10" in log.read_text(), "the run never reached the field stage"
     assert Path("killed/checkpoint.pt").is_file() and not Path("killed/heldout.json").exists()
     succeed(train, "--resume", "--out", "killed", "--device", "cpu")
     assert log.read_text() == Path("whole/log.csv").read_text()
@@ -426,8 +427,8 @@ def test_disentangle_needs_known_factors(run_folder, capfd):
 
 def test_table2_trains_scores_and_goes_on(tmp_path, quick_judges, monkeypatch):
     """Three rows of one seed; stopped and called again it trains nothing twice."""
-    monkeypatch.setattr(dataset, "write_toyset", functools.partial(dataset.write_toyset, subjects=2, sentences=4, seconds=1.2))
-    monkeypatch.setattr(dataset, "SENTENCES", 4)
+    monkeypatch.setattr(dataset, "write_toyset", functools.partial(dataset.write_toyset, subjects=2, sentences=3, seconds=0.7))
+    monkeypatch.setattr(dataset, "SENTENCES", 3)
     monkeypatch.setattr(evaluate, "PRESETS", {"small": dataclasses.replace(SMALL, size=32)})
     args = ("--table2", "--seeds", "5", "--iters", "2", "--out", tmp_path / "t2", "--device", "cpu")
     succeed(evaluate, *args)
@@ -457,7 +458,7 @@ def test_table2_mean_and_spread_by_hand():
 
 def test_choices_trains_and_scores_every_row(tmp_path, quick_judges, monkeypatch):
     """Each row is trained with its own change, and takes over what the change leaves alone. That it learns: results.md."""
-    monkeypatch.setattr(dataset, "write_toyset", functools.partial(dataset.write_toyset, subjects=2, sentences=3, seconds=1.2))
+    monkeypatch.setattr(dataset, "write_toyset", functools.partial(dataset.write_toyset, subjects=2, sentences=3, seconds=0.7))
     monkeypatch.setattr(dataset, "SENTENCES", 3)
     monkeypatch.setattr(evaluate, "PRESETS", {"small": dataclasses.replace(SMALL, size=32)})
     other = ablation.SINGLE["mouth_seen"].change | ablation.SEPARATION["frame_random"].change
@@ -485,7 +486,7 @@ def test_choices_trains_and_scores_every_row(tmp_path, quick_judges, monkeypatch
 
 
 def test_a_row_takes_over_what_its_change_leaves_alone():
-    first = Checkpoint(SMALL, extractor={"w": 1}, references={"id": 2}, takes=[], backgrounds=torch.zeros(1),
+    first = Checkpoint(SMALL, extractor={"w": 1}, references={"id": torch.zeros(2)}, takes=[], backgrounds=torch.zeros(1),
                        e_audio={"w": 5}, d_audio=6, model={"w": 7}, iteration=9)
 
     def taken(**change):

@@ -9,7 +9,7 @@ import torch
 from data import corpus, sampling
 from data.corpus import Corpus
 from data.crops import mouth_crop, stable_crop, without_mouth
-from data.sampling import contrast, contrasted, draws, lookalikes, patch_corners
+from data.sampling import contrast, contrasted, probabilities, lookalikes, patch_corners
 from data.take import Take
 
 SIZE = 24
@@ -167,7 +167,7 @@ def test_without_mouth_leaves_its_input_alone():
 
 
 def test_mouth_crops_stand_still_across_blocks(tmp_path):
-    """data.mouth_crop: one square a clip. A long take is cropped in blocks, and they must agree."""
+    """data.crops.mouth_crop: one square a clip. A long take is cropped in blocks, and they must agree."""
     take = make_take("a/1", T=300)
     take.landmarks[280:, 48:, 1] += 3.0  # the mouth opens at the end only
     take.frames[:] = take.frames[0]
@@ -177,7 +177,7 @@ def test_mouth_crops_stand_still_across_blocks(tmp_path):
         "the same picture with the same landmarks gives another mouth crop in another block"
 
 
-# ------------------------------------------------------------------------------------------------------ draws
+# ------------------------------------------------------------------------------------------------------ probabilities
 
 def test_rare_upper_faces_are_drawn_more_often_and_people_equally():
     still, blink = np.zeros((20, 2)), np.zeros((20, 2))
@@ -185,8 +185,8 @@ def test_rare_upper_faces_are_drawn_more_often_and_people_equally():
     moving = np.random.default_rng(0).normal(size=(20, 2))
     c = whole([make_take("a/1", f_exp=still + blink, T=20), make_take("b/1", f_exp=moving, T=20, labels=(1, 0, 0)),
                make_take("c/1", f_exp=still, T=20, labels=(2, 0, 0))])
-    p = draws(c, 0.5)
-    assert p.sum() == pytest.approx(1) and draws(c, 0.0) == pytest.approx(np.full(60, 1 / 60))
+    p = probabilities(c, 0.5)
+    assert p.sum() == pytest.approx(1) and probabilities(c, 0.0) == pytest.approx(np.full(60, 1 / 60))
     assert p[:20].sum() == pytest.approx(1 / 3) and p[20:40].sum() == pytest.approx(1 / 3), "no person crowds others out"
     # Away from the mean: 19/20 of the blink, and 1/20 in each other frame; squared and normalised, 0.95 and 0.0026.
     assert p[7] == pytest.approx((0.5 / 20 + 0.5 * 0.95) / 3, rel=1e-4)
@@ -282,7 +282,7 @@ def test_eq8_contrast_follows_the_generator(mixed):
         a, b = (contrast(mixed, factor, 3, 10, np.random.default_rng(7)) for _ in range(2))
         assert a[0] == b[0] and np.array_equal(a[1], b[1])
         many = {contrast(mixed, factor, 3, 10, np.random.default_rng(s))[1][0] for s in range(8)}
-        assert len(many) > 1, "each step draws its own negatives"
+        assert len(many) > 1, "each step probabilities its own negatives"
 
 
 def test_lookalikes_have_the_nearest_upper_face_of_the_person_and_other_lips(mixed, monkeypatch):

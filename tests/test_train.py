@@ -33,7 +33,7 @@ def drawn(monkeypatch):
         trainer = train.FieldTrainer.__new__(train.FieldTrainer)
         trainer.cfg = replace(SMALL, pairs=3, pair_share=share, ex_swap=swap)
         trainer.corpus, trainer.lookalikes = Frames(), np.full((8, 2), 99)
-        trainer.chances, trainer.pair_chances = np.full(8, 1 / 8), np.full(5, 1 / 5)
+        trainer.probabilities, trainer.pair_probabilities = np.full(8, 1 / 8), np.full(5, 1 / 5)
         return [trainer.draw(np.random.default_rng(seed)) for seed in range(40)]
 
     monkeypatch.setattr(train, "patch_corners", anywhere)

@@ -10,6 +10,11 @@ import torch
 STAGES = {"extractor": 1, "sync": 2, "field": 3}
 
 
+def seed_weights(seed: int, stage: str) -> None:
+    """Set torch's global state for the initial weights of a stage."""
+    generators(seed, stage, -1)
+
+
 def generators(seed: int, stage: str, iteration: int
                ) -> tuple[np.random.Generator, torch.Generator]:
     """NumPy's and torch's source of chance for one iteration (-1: for the initial weights).

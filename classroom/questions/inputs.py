@@ -1,7 +1,7 @@
-"""exercises_inputs.py - exercises on what comes into the field: pose, light and sound (Sec. 3.1, 3.2, 4.1).
+"""inputs.py - exercises on what comes into the field: pose, light and sound (Sec. 3.1, 3.2, 4.1).
 
 Oracles: Rodrigues' formula, a scaled orthographic camera, light as a polynomial of the normal, numpy.interp.
-See exercise_checks.py for the terms.
+checks.py says what a Probe and an exercise are. Read next: the stubs that they judge, ../stubs.py.
 """
 import math
 
