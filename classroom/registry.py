@@ -74,8 +74,8 @@ class Link:
 LINKS = (
     Link("Eq. 1", "the equation: `forward`", "dhnerf.Field", FIELD, "eq1", None,
          "D_theta(x, v, P_cam, C, F_lip) = (sigma(x), M(x)),   C = {C_id, C_ex, C_al, C_ill}"),
-    Link("Eq. 1", "the whole model", "dhnerf.DHNeRF", FIELD, "eq1", None, "codes, F_lip,
-         P_cam -> M -> I"),
+    Link("Eq. 1", "the whole model", "dhnerf.DHNeRF", FIELD, "eq1", None,
+         "codes, F_lip, P_cam -> M -> I"),
     Link("Eq. 1", "sines and cosines of x", "dhnerf.positional_encoding", FIELD, "eq1",
          "eq1_encoding", "gamma(x) = (x, sin(2^0 pi x), ..., sin(2^(n-1) pi x), "
          "cos(2^0 pi x), ..., cos(2^(n-1) pi x))   [NeRF Eq. 4]"),
