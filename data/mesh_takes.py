@@ -93,7 +93,8 @@ def _plan(voca: Voca, look: Look, subject: str, sentence: str, everyone: list[st
     ids = np.array(kept) // 2
     motion = head_motion(int(ids[-1]) + 1, MESH_FPS / 2, rng)[ids]
     chosen = look.factors.get(subject, {}).get(sentence, drawn)
-    labels = {"id": everyone.index(subject), "al": int(chosen["albedo"]), "ill": int(chosen["light"])}
+    labels = {"id": everyone.index(subject), "al": chosen["albedo"], "ill": chosen["light"]}
+    labels = {name: int(label) for name, label in labels.items()}
     rows, template = np.array([index[frame] for frame in kept]), (template - origin) * 10
     return _Plan(subject, sentence, rows, ids, wave, origin, template, motion, labels)
 

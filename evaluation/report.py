@@ -11,7 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from data.corpus import Corpus
-from evaluation.heldout import HeldoutTake, audio_pose, evenly, extractor_reads, score_heldout, truth
+from evaluation.heldout import (HeldoutTake, audio_pose, evenly, extractor_reads, score_heldout,
+                                truth)
 from inference.pictures import caption, enlarge, write_image
 from inference.run import Run
 from tools.errors import replacing

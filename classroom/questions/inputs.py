@@ -1,7 +1,8 @@
 """inputs.py - exercises on what comes into the field: pose, light and sound (Sec. 3.1, 3.2, 4.1).
 
-Oracles: Rodrigues' formula, a scaled orthographic camera, light as a polynomial of the normal, numpy.interp.
-checks.py says what a Probe and an exercise are. Read next: the stubs that they judge, ../stubs.py.
+Oracles: Rodrigues' formula, a scaled orthographic camera, light as a polynomial of the normal,
+numpy.interp. checks.py says what a Probe and an exercise are. Read next: the stubs that they judge,
+../stubs.py.
 """
 import math
 
@@ -14,18 +15,25 @@ FLIP = np.diag([1.0, -1.0, -1.0])
 
 
 def rodrigues(w):
-    """Rotation matrices (T, 3, 3) of rotation vectors w (T, 3): R v = v cos a + (n x v) sin a + n (n.v) (1 - cos a)."""
+    """Rotation matrices (T, 3, 3) of rotation vectors w (T, 3).
+
+    R v = v cos a + (n x v) sin a + n (n.v) (1 - cos a).
+    """
     out = []
     for row in w:
         a = np.linalg.norm(row)
         n = row / max(a, 1e-12)
         cross = np.array([[0, -n[2], n[1]], [n[2], 0, -n[0]], [-n[1], n[0], 0]])
-        out.append(math.cos(a) * np.eye(3) + math.sin(a) * cross + (1 - math.cos(a)) * np.outer(n, n))
+        out.append(math.cos(a) * np.eye(3) + math.sin(a) * cross
+                   + (1 - math.cos(a)) * np.outer(n, n))
     return np.array(out)
 
 
 def some_poses():
-    """Rotation vectors and positions of three heads: turned, nodding, tilted; x, y up, z to the viewer."""
+    """Rotation vectors and positions of three heads: turned, nodding, tilted.
+
+    x, y up, z to the viewer.
+    """
     w = np.array([[0.1, 0.5, -0.2], [-0.4, 0.1, 0.05], [0.05, -0.3, 0.4]])
     return w, np.array([[0.2, -0.1, -6.0], [-0.3, 0.4, -7.0], [0.1, 0.2, -5.0]])
 
@@ -160,9 +168,10 @@ def pose(initial_pose):
                 tolerance=1e-4)
 
 
-# ---------------------------------------------------------------------------------------------- light, Sec. 4.1
+# ---------------------------------------------------------------------------------- light, Sec. 4.1
 
-FACTORS = np.array([math.sqrt(v / math.pi) for v in (1/4, 3/4, 3/4, 3/4, 15/4, 15/4, 5/16, 15/4, 15/16)])
+FACTORS = np.array([math.sqrt(v / math.pi)
+                    for v in (1/4, 3/4, 3/4, 3/4, 15/4, 15/4, 5/16, 15/4, 15/16)])
 
 
 def harmonics(x, y, z):
@@ -176,28 +185,39 @@ def some_directions():
 
 @exercise(
     "light", "easy", "spherical-harmonic light",
-    task="A light is 9 numbers a colour, the code C_ill of the ground truth: the shading at a normal n is the sum of "
-         "the 9 harmonics at n, each times its number. SH_CONSTANTS has the 9 factors in the order of the docstring.",
+    task="A light is 9 numbers a colour, the code C_ill of the ground truth: the shading at a "
+         "normal n is the sum of the 9 harmonics at n, each times its number. SH_CONSTANTS has the "
+         "9 factors in the order of the docstring.",
     hint="Write the nine polynomials down in order, stack them along a new last axis.",
     mistakes={
         "order x, y, z": "The order of degree 1 is y, z, x (m = -1, 0, 1).",
-        "without the constants": "Each polynomial has its factor, so that the harmonics are orthonormal.",
-        "3z^2 without -1": "The seventh is 3z^2 - 1; otherwise it also holds a part of the constant light.",
+        "without the constants": "Each polynomial has its factor, so that the harmonics are "
+                                 "orthonormal.",
+        "3z^2 without -1": "The seventh is 3z^2 - 1; otherwise it also holds a part of the "
+                           "constant light.",
         "y^2 - x^2": "The last one is x^2 - y^2."})
 def light(sh_basis):
     up, directions = np.array([0.0, 1.0, 0.0]), some_directions()
     want = np.array([[harmonics(*n) for n in row] for row in directions])
-    each = {"order x, y, z": want[..., [0, 3, 1, 2, 4, 5, 6, 7, 8]] * FACTORS, "without the constants": want,
-            "3z^2 without -1": (want + np.eye(9)[6]) * FACTORS, "y^2 - x^2": want * (1 - 2 * np.eye(9)[8]) * FACTORS}
+    each = {"order x, y, z": want[..., [0, 3, 1, 2, 4, 5, 6, 7, 8]] * FACTORS,
+            "without the constants": want,
+            "3z^2 without -1": (want + np.eye(9)[6]) * FACTORS,
+            "y^2 - x^2": want * (1 - 2 * np.eye(9)[8]) * FACTORS}
     a, b, c, d = FACTORS[[0, 1, 6, 8]]
-    yield Probe("the direction straight up", lambda: sh_basis(up.copy()), [a, b, 0, 0, 0, 0, -c, 0, -d],
-                {"order x, y, z": [a, 0, b, 0, 0, 0, -c, 0, -d], "without the constants": [1, 1, 0, 0, 0, 0, -1, 0, -1],
-                 "3z^2 without -1": [a, b, 0, 0, 0, 0, 0, 0, -d], "y^2 - x^2": [a, b, 0, 0, 0, 0, -c, 0, d]})
+    yield Probe("the direction straight up", lambda: sh_basis(up.copy()),
+                [a, b, 0, 0, 0, 0, -c, 0, -d],
+                {"order x, y, z": [a, 0, b, 0, 0, 0, -c, 0, -d],
+                 "without the constants": [1, 1, 0, 0, 0, 0, -1, 0, -1],
+                 "3z^2 without -1": [a, b, 0, 0, 0, 0, 0, 0, -d],
+                 "y^2 - x^2": [a, b, 0, 0, 0, 0, -c, 0, d]})
     yield Probe("2 x 4 directions", lambda: sh_basis(directions.copy()), want * FACTORS, each)
 
 
 def turned_light(sh, R, vector=True, quadric=True):
-    """Degree 1 is a vector v, degree 2 a symmetric matrix M: light(n) = c + n.v + n.Mn. Turned: R^T v and R^T M R."""
+    """Degree 1 is a vector v, degree 2 a symmetric matrix M: light(n) = c + n.v + n.Mn.
+
+    Turned: R^T v and R^T M R.
+    """
     f, out = FACTORS, sh.copy()
     for channel in range(3):
         c = sh[:, channel] * f
@@ -215,16 +235,17 @@ def turned_light(sh, R, vector=True, quadric=True):
 
 @exercise(
     "light_turned", "hard", "the light of a room seen from a turning head",
-    task="Given (`sh_basis`): the 9 harmonics at directions (..., 3). A rotation mixes the harmonics of one degree "
-         "only, so the new light is a light of 9 numbers again, exactly.",
-    hint="Shade many directions with the turned light, then find by least squares the 9 numbers that shade so "
-         "unturned.",
+    task="Given (`sh_basis`): the 9 harmonics at directions (..., 3). A rotation mixes the "
+         "harmonics of one degree only, so the new light is a light of 9 numbers again, exactly.",
+    hint="Shade many directions with the turned light, then find by least squares the 9 numbers "
+         "that shade so unturned.",
     mistakes={
-        "rotation transposed": "The result at n is the old light at R n; this is the old light at R^T n.",
+        "rotation transposed": "The result at n is the old light at R n; this is the old light at "
+                               "R^T n.",
         "not turned": "The light comes out as it went in.",
         "degree 2 left as it was": "The last five numbers turn as well.",
-        "degree 1 taken as x, y, z": "Numbers 1 to 3 belong to y, z, x: a rotation cannot be applied to them as they "
-                                     "stand."})
+        "degree 1 taken as x, y, z": "Numbers 1 to 3 belong to y, z, x: a rotation cannot be "
+                                     "applied to them as they stand."})
 def light_turned(rotate_light):
     sh = np.random.default_rng(5).normal(size=(9, 3)).astype(np.float32)
     R = rodrigues(np.array([[0.3, -0.8, 0.4]]))[0]
@@ -244,7 +265,7 @@ def light_turned(rotate_light):
                  "degree 1 taken as x, y, z": naive}, tolerance=1e-4)
 
 
-# ---------------------------------------------------------------------------------------------- sound, Sec. 3.1
+# ---------------------------------------------------------------------------------- sound, Sec. 3.1
 
 def read_at(features, times, at):
     """features (n, d) at times `at` (T, w): numpy.interp, column by column."""
@@ -260,8 +281,10 @@ def alignment_mistakes(features, times, frame_times, window):
     share = ((at - times[left]) / step)[..., None]
     nearest = np.abs(times - at[..., None]).argmin(-1)
     shifted = lambda offsets: read_at(features, times, frame_times[:, None] + offsets)
-    return {"paired by index": read_at(features, times, by_index), "nearest vector": features[nearest],
-            "window starts at the frame": shifted(k * step), "half a step off": shifted((k - window / 2) * step),
+    return {"paired by index": read_at(features, times, by_index),
+            "nearest vector": features[nearest],
+            "window starts at the frame": shifted(k * step),
+            "half a step off": shifted((k - window / 2) * step),
             "window backwards": shifted(((window - 1) / 2 - k) * step),
             "step in ms": shifted((k - (window - 1) / 2) * 1000 * step),
             "neighbours swapped": share * features[left] + (1 - share) * features[left + 1],
@@ -270,25 +293,30 @@ def alignment_mistakes(features, times, frame_times, window):
 
 @exercise(
     "alignment", "medium", "sound features of each video frame, F_A",
-    task="times (n,) are the times of the n vectors in seconds; take them as they are, HuBERT's first lies at 12.5 ms, "
-         "not at 0. STEP = 0.02 s lies between the vectors of a window. Return float32.",
-    hint="First the times (T, w) at which F_A is wanted, then one interpolation for all. numpy.interp does one column.",
+    task="times (n,) are the times of the n vectors in seconds; take them as they are, HuBERT's "
+         "first lies at 12.5 ms, not at 0. STEP = 0.02 s lies between the vectors of a window. "
+         "Return float32.",
+    hint="First the times (T, w) at which F_A is wanted, then one interpolation for all. "
+         "numpy.interp does one column.",
     mistakes={
-        "paired by index": "Vector i does not belong to frame i: there are 50 vectors a second and 24 to 60 frames. "
-                           "Pair by time stamps.",
-        "window starts at the frame": "The window is centred on the frame: it sees the sound before and after it.",
-        "half a step off": "The middle of vectors 0 ... w - 1 is (w - 1) / 2. With w / 2, or w // 2 where w is even, "
-                           "the window lies half a step (10 ms) too early.",
-        "window backwards": "Vector k lies (k - (w - 1)/2) 0.02 seconds after the frame; these run back in time.",
-        "step in ms": "Times are in seconds, and a step is 0.02 s: vector k lies (k - (w - 1)/2) 0.02 seconds after "
-                      "the frame.",
-        "nearest vector": "Interpolate between the two neighbours; the nearest vector makes the lips jump.",
+        "paired by index": "Vector i does not belong to frame i: there are 50 vectors a second and "
+                           "24 to 60 frames. Pair by time stamps.",
+        "window starts at the frame": "The window is centred on the frame: it sees the sound "
+                                      "before and after it.",
+        "half a step off": "The middle of vectors 0 ... w - 1 is (w - 1) / 2. With w / 2, or "
+                           "w // 2 where w is even, the window lies half a step (10 ms) too early.",
+        "window backwards": "Vector k lies (k - (w - 1)/2) 0.02 seconds after the frame; these run "
+                            "back in time.",
+        "step in ms": "Times are in seconds, and a step is 0.02 s: vector k lies "
+                      "(k - (w - 1)/2) 0.02 seconds after the frame.",
+        "nearest vector": "Interpolate between the two neighbours; the nearest vector makes the "
+                          "lips jump.",
         "neighbours swapped": "The nearer neighbour has the larger weight.",
         "first vector at 0 s": "The first vector lies at times[0], which is not 0.",
-        "beyond the ends": "Before the first and after the last vector, that vector is repeated, nothing is "
-                           "extrapolated.",
-        "zeros beyond the ends": "Before the first and after the last vector, that vector is repeated; zeros would be "
-                                 "a sound of their own.",
+        "beyond the ends": "Before the first and after the last vector, that vector is repeated, "
+                           "nothing is extrapolated.",
+        "zeros beyond the ends": "Before the first and after the last vector, that vector is "
+                                 "repeated; zeros would be a sound of their own.",
         "no array": "Return a NumPy array.",
         "not float32": "Return float32: .astype(np.float32)."})
 def alignment(align_to_frames):
@@ -297,53 +325,64 @@ def alignment(align_to_frames):
     frame_times = 0.2 + np.arange(20) / 29.97  # 20 frames in the middle of the sound
     at = frame_times[:, None] + (np.arange(4) - 1.5) * 0.02
     clock = np.repeat(times[:, None], 2, 1)  # features that tell the time
-    for what, values in (("features that are their own time", clock), ("random features", features)):
+    for what, values in (("features that are their own time", clock),
+                         ("random features", features)):
         want = read_at(values, times, at)
         yield Probe(f"20 frames at 29.97 a second, windows of 4, {what}",
-                    lambda: align_to_frames(values.copy(), times.copy(), frame_times.copy(), 4), want,
-                    alignment_mistakes(values, times, frame_times, 4) | {"no array": want, "not float32": want},
-                    tolerance=1e-4)
+                    lambda: align_to_frames(values.copy(), times.copy(), frame_times.copy(), 4),
+                    want,
+                    alignment_mistakes(values, times, frame_times, 4)
+                    | {"no array": want, "not float32": want}, tolerance=1e-4)
     ends = np.array([0.0, 1.3])
     outside = np.stack([features[0] + (features[1] - features[0]) * (0.0 - times[0]) / 0.02,
                         features[-1] + (features[-1] - features[-2]) * (1.3 - times[-1]) / 0.02])
     yield Probe("a frame before the first and one after the last vector",
-                lambda: align_to_frames(features.copy(), times.copy(), ends.copy(), 1), features[[0, -1], None],
-                {"beyond the ends": outside[:, None], "zeros beyond the ends": np.zeros((2, 1, 3))}, tolerance=1e-4)
+                lambda: align_to_frames(features.copy(), times.copy(), ends.copy(), 1),
+                features[[0, -1], None],
+                {"beyond the ends": outside[:, None],
+                 "zeros beyond the ends": np.zeros((2, 1, 3))}, tolerance=1e-4)
     ask = lambda: align_to_frames(features.copy(), times.copy(), frame_times.copy(), 4)
-    yield Probe("is the result an np.ndarray: 1 if so, else 0", lambda: float(isinstance(ask(), np.ndarray)), 1.0,
-                {"no array": 0.0})
-    yield Probe("bytes that one number of the result takes", lambda: np.asarray(ask()).itemsize, 4.0,
-                {"not float32": 8.0}, meaning="float32")
+    yield Probe("is the result an np.ndarray: 1 if so, else 0",
+                lambda: float(isinstance(ask(), np.ndarray)), 1.0, {"no array": 0.0})
+    yield Probe("bytes that one number of the result takes", lambda: np.asarray(ask()).itemsize,
+                4.0, {"not float32": 8.0}, meaning="float32")
 
 
-# ----------------------------------------------------------------------------------------------- Sync, Sec. 4.3
+# ----------------------------------------------------------------------------------- Sync, Sec. 4.3
 
 @exercise(
     "sync", "medium", "SyncNet's confidence and offset",
-    task="Given distances between the picture of each frame and the sounds around it: column j belongs to a sound "
-         "that is j - k frames later, n = 2k + 1. distances is NaN where valid is False. Return (confidence, offset, "
-         "mean distances (n,)): a float, an int, an array.",
-    hint="Means down the columns over the valid entries first, everything else from these n numbers.",
+    task="Given distances between the picture of each frame and the sounds around it: column j "
+         "belongs to a sound that is j - k frames later, n = 2k + 1. distances is NaN where valid "
+         "is False. Return (confidence, offset, mean distances (n,)): a float, an int, an array.",
+    hint="Means down the columns over the valid entries first, everything else from these n "
+         "numbers.",
     mistakes={
-        "a confidence for each frame": "The means over the frames come first, then one median and one minimum. In a "
-                                       "single frame the least distance is mostly luck.",
-        "mean for median": "The median over the shifts, not their mean: a few near shifts would pull a mean down.",
+        "a confidence for each frame": "The means over the frames come first, then one median and "
+                                       "one minimum. In a single frame the least distance is "
+                                       "mostly luck.",
+        "mean for median": "The median over the shifts, not their mean: a few near shifts would "
+                           "pull a mean down.",
         "largest for median": "The median over the shifts, not the largest.",
-        "offset with the other sign": "Positive where the picture is late: then it fits an earlier sound, j < k.",
+        "offset with the other sign": "Positive where the picture is late: then it fits an earlier "
+                                      "sound, j < k.",
         "index for offset": "The middle column k is offset 0.",
-        "missing pairs counted": "Divide each column by the number of its valid entries, not by the number of frames."})
+        "missing pairs counted": "Divide each column by the number of its valid entries, not by "
+                                 "the number of frames."})
 def sync(sync_confidence):
     table = np.array([[9.0, 8, 7, 4, 9], [8, 9, 8, 3, 8], [9, 3, 7, 2, 7], [2, 8, 6, 1, 8]])
     everything, some = np.ones((4, 5), bool), np.ones((4, 5), bool)
     some[0, :2] = some[3, 3:] = False  # no sound before the clip begins and after it ends
-    for situation, valid in (("4 frames, 5 shifts", everything), ("the same with pairs missing at the ends", some)):
+    for situation, valid in (("4 frames, 5 shifts", everything),
+                             ("the same with pairs missing at the ends", some)):
         rows = np.where(valid, table, np.nan)
         mean = np.array([column[v].mean() for column, v in zip(table.T, valid.T)])
         short = np.where(valid, table, 0).sum(0) / 4
         confidence = lambda m: sorted(m)[2] - min(m)
         ask = lambda: sync_confidence(rows.copy(), valid.copy())
         known = {"a confidence for each frame": (np.nanmedian(rows, 1) - np.nanmin(rows, 1)).mean(),
-                 "mean for median": mean.mean() - min(mean), "largest for median": max(mean) - min(mean)}
+                 "mean for median": mean.mean() - min(mean),
+                 "largest for median": max(mean) - min(mean)}
         shown = {} if valid.all() else {"missing pairs counted": confidence(short)}
         yield Probe(f"confidence, {situation}", lambda: ask()[0], confidence(mean), known | shown)
         yield Probe(f"offset, {situation}", lambda: ask()[1], -1.0,
