@@ -341,9 +341,8 @@ moves, in units of its own true change.
 ## Audio swap
 
 Codes and pose of sentence A, sound of sentence B. Mouth opening of the render correlates with B's
-truth with r =
-{swap['r_B']:.2f}, with A's beyond what A and B share with r = {swap['r_A_given_B']:.2f} (plain:
-{swap['r_A']:.2f}; A with B: {swap['r_AB']:.2f}).
+truth with r = {swap['r_B']:.2f}, with A's beyond what A and B share with r =
+{swap['r_A_given_B']:.2f} (plain: {swap['r_A']:.2f}; A with B: {swap['r_AB']:.2f}).
 
 {note}
 """

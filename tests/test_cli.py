@@ -395,7 +395,7 @@ def test_disentangle_reports_every_figure_once(toy_run, quick_judges):
         assert float(figures[f"leakage_truth: {a} -> {a}"]) == pytest.approx(1)
     text = (toy_run / "disentangle.md").read_text()
     assert f"{float(figures['recombination: recombined, head (PSNR, dB)']):.2f}" in text
-    assert f"with r =\n{float(figures['audio swap: r_B']):.2f}" in text
+    assert f"with r = {float(figures['audio swap: r_B']):.2f}" in text
     picture = cv2.imread(str(toy_run / "swaps.png"))
     assert picture.shape == (2 * 2 * 150, 7 * 128, 3), "two people, truth and render, seven columns"
 
