@@ -77,7 +77,7 @@ def stub(name: str, folder: Path) -> str:
     head = "\n".join(lines[function.lineno - 1:docstring.end_lineno])
     session = [name in names.split() for names in SESSIONS.values()].index(True) + 1
     where = f"{link.paper}. Tutorial: \"{link.section}\". Session {session}, {task.rating}."
-    asked, hint = textwrap.fill(f"Task: {task.task}", 115), textwrap.fill(f"Hint: {task.hint}", 115)
+    asked, hint = textwrap.fill(f"Task: {task.task}", 100), textwrap.fill(f"Hint: {task.hint}", 100)
     check = f"Check: python exercises.py check {folder.as_posix()} --only {name}"
     return "\n".join([
         f'"""{name}: {task.title}.', "", where, "", f"    {link.formula}", "", asked, "", hint, "",

@@ -133,7 +133,7 @@ def test_animate_needs_the_run_folder_only(run_folder, voca):
 
 
 def test_stand_in_heads_from_nothing(monkeypatch):
-    monkeypatch.setattr(dataset, "write_toyset", functools.partial(dataset.write_toyset, seconds=0.7))
+    monkeypatch.setattr(dataset, "write_toyset", functools.partial(dataset.write_toyset, seconds=1.2))
     succeed(train, *QUICK, "--subjects", "2", "--sentences", "2")
     assert sound_and_picture("runs/heads/preview.mp4")[1] > 10
 
@@ -427,8 +427,8 @@ def test_disentangle_needs_known_factors(run_folder, capfd):
 
 def test_table2_trains_scores_and_goes_on(tmp_path, quick_judges, monkeypatch):
     """Three rows of one seed; stopped and called again it trains nothing twice."""
-    monkeypatch.setattr(dataset, "write_toyset", functools.partial(dataset.write_toyset, subjects=2, sentences=3, seconds=0.7))
-    monkeypatch.setattr(dataset, "SENTENCES", 3)
+    monkeypatch.setattr(dataset, "write_toyset", functools.partial(dataset.write_toyset, subjects=2, sentences=4, seconds=1.2))
+    monkeypatch.setattr(dataset, "SENTENCES", 4)
     monkeypatch.setattr(evaluate, "PRESETS", {"small": dataclasses.replace(SMALL, size=32)})
     args = ("--table2", "--seeds", "5", "--iters", "2", "--out", tmp_path / "t2", "--device", "cpu")
     succeed(evaluate, *args)
@@ -458,7 +458,7 @@ def test_table2_mean_and_spread_by_hand():
 
 def test_choices_trains_and_scores_every_row(tmp_path, quick_judges, monkeypatch):
     """Each row is trained with its own change, and takes over what the change leaves alone. That it learns: results.md."""
-    monkeypatch.setattr(dataset, "write_toyset", functools.partial(dataset.write_toyset, subjects=2, sentences=3, seconds=0.7))
+    monkeypatch.setattr(dataset, "write_toyset", functools.partial(dataset.write_toyset, subjects=2, sentences=3, seconds=1.2))
     monkeypatch.setattr(dataset, "SENTENCES", 3)
     monkeypatch.setattr(evaluate, "PRESETS", {"small": dataclasses.replace(SMALL, size=32)})
     other = ablation.SINGLE["mouth_seen"].change | ablation.SEPARATION["frame_random"].change
