@@ -106,7 +106,7 @@ def test_reconstruction_is_of_held_out_frames_in_their_own_place(bench, monkeypa
         frames = held.take.frames[held.heldout_set.numbers[held.number][only]].astype(int)
         return np.where(frames < 128, frames + 10, frames - 10).astype(np.uint8)
 
-    monkeypatch.setattr(disentangle, "extractor", painter)
+    monkeypatch.setattr(disentangle, "extractor_reads", painter)
     psnr = disentangle.reconstruction(bench)
     assert psnr["held out, image"] == pytest.approx(20 * np.log10(25.5)) == psnr["held out, head"]
 
