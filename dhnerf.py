@@ -155,13 +155,13 @@ class Field(nn.Module):
                  ) -> tuple[Float[Tensor, "B R S"], Float[Tensor, "B R S W"]]:
         """sigma (1/dm) and the hidden layer before it, which see x, C_id, C_ex and F_lip only."""
         low, high = points.new_tensor(self.box[:3]), points.new_tensor(self.box[3:])
-        h = x = self.encode((2 * points - low - high) / (high - low), conditions)
+        h = encoded = self.encode((2 * points - low - high) / (high - low), conditions)
         for i, layer in enumerate(self.hidden):
             h = layer(h)
             if i in conditions.geometry_bias:
                 h = h + conditions.geometry_bias[i]
             if i == self.skip and self.x_again is not None:
-                h = h + self.x_again(x)
+                h = h + self.x_again(encoded)
             h = F.relu(h, inplace=True)
         # At the start sigma = exp(-1.2) = 0.3: an optical depth near 1 through the head. Far above
         # 1 every ray is opaque at its first sample, and no gradient reaches the others. Skin needs

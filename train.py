@@ -225,7 +225,7 @@ class FieldTrainer:
                           generator, batch.corner)
 
     def noisy(self, code: Tensor, generator: torch.Generator) -> Tensor:
-        """A code (B, d) with noise of length `code_noise`: its neighbours then look alike."""
+        """A code (B, d) with noise of length `code_noise`: the field learns its surroundings."""
         if not self.cfg.code_noise:
             return code
         scale = self.cfg.code_noise / code.shape[1] ** 0.5
@@ -418,7 +418,7 @@ def resumed(out: Path, args: argparse.Namespace) -> Checkpoint:
     try:
         checkpoint = Checkpoint.read(out) if (out / "checkpoint.pt").is_file() else \
             Checkpoint(Config.from_dict(json.loads(path.read_text())))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: damaged ({error}); start again in another --out") from error
     cfg, given = checkpoint.cfg, chosen_values(args)
     for name, value in given.items():

@@ -27,11 +27,10 @@ def back_and_forth(n: int, length: int) -> np.ndarray:
 
 
 def turn_head(cam_to_head: Float[np.ndarray, "T 4 4"], yaw: Float[np.ndarray, "T"],
-              pitch: Float[np.ndarray, "T"]
-              ) -> Float[np.ndarray, "T 4 4"]:
+              pitch: Float[np.ndarray, "T"]) -> Float[np.ndarray, "T 4 4"]:
     """Turn the head, on top of its pose, by yaw and pitch in degrees, positive: image right, up.
 
-    The head is fixed and the camera moves, so the camera turns the other way about its centre.
+    The head is fixed, so the camera turns the other way, about the head's centre.
     """
     down = np.radians(-pitch)  # positive in turn()
     rotation = turn(np.radians(yaw), down, np.zeros_like(yaw))  # (T, 3, 3)
