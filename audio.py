@@ -1,11 +1,11 @@
 """audio.py - Sec. 3.1, 3.4: speech features F_A, aligned with the frames, and the lip sync module.
 
-In: sound (N,) at 16 kHz, mouth crops (T, 3, s, s). Out: F_A (T, w, d), a window of features per
-frame; F_al = E_audio(F_A) and F_lip = E_lip(mouth), both (T, d_lip), which Eq. 8 brings together.
+In: sound (N,) at 16 kHz, the shape of the lips (T, 40). Out: F_A (T, w, d), a window of features
+per frame; F_al = E_audio(F_A) and F_lip = E_lip(lips), both (T, d_lip), which Eq. 8 brings together.
 
 Sound and frames are paired by time stamps, never by index: HuBERT gives about 50 vectors a second,
-a video 24 to 60 frames. Frame `id` of a video is shown from id / fps seconds on. F_al is
-the input F_lip of dhnerf.py. Next: train.py.
+a video 24 to 60 frames. Frame `id` of a video is shown from id / fps seconds on. The field of
+dhnerf.py is trained with F_lip, and driven with F_al in its place. Next: train.py.
 """
 from __future__ import annotations
 
@@ -15,49 +15,22 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.ndimage import gaussian_filter1d
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import losses
 from tools.errors import InputError, first_line
 from tools.media import SAMPLE_RATE
+from tools.phones import phone_features, recogniser
+from tools.sound import STEP, in_chunks, log_mel, speech_power
 
 HUBERT = "facebook/hubert-base-ls960"  # what `--audio-features hubert` means
-FRAME, HOP_MEL, HOP_HUBERT = 400, 160, 320  # samples: a vector sees 25 ms; hops of 10, 20 ms
-N_MEL = 40
-STEP = 0.02  # seconds between the vectors of a window of F_A
+FRAME, HOP_HUBERT = 400, 320  # samples: a vector of HuBERT sees 25 ms, the next is 20 ms on
+PAUSE = 0.3  # seconds around what is loud that count as speech, see `standardised`
 
 
 # ---- F_A: features of the sound ------------------------------------------------------------------
-
-def log_mel(wave: Float[np.ndarray, "N"]
-            ) -> tuple[Float[np.ndarray, "n 40"], Float[np.ndarray, "n"]]:
-    """Log-mel energies every 10 ms, the features of `small`, and the time of each in seconds.
-
-    Hann windows of 25 ms centred on every 160th sample, 40 triangular mel bands from 60 to 7600 Hz,
-    natural log above a floor. The sound is first brought to a common level (as in HuBERT's front
-    end), so that a quieter recording does not look like other speech; a silent one stays silent.
-    """
-    wave = torch.from_numpy(wave)
-    wave = wave * (0.1 / wave.square().mean().sqrt().clamp_min(1e-3))
-    spectrum = torch.stft(wave, 512, HOP_MEL, FRAME, torch.hann_window(FRAME), center=True,
-                          pad_mode="constant", return_complex=True)
-    mel = mel_filters() @ spectrum.abs().square()  # (40, n)
-    features = ((mel + 1e-3).log() / 4.0).T  # speech at this level has |X|^2 of about 1 to 1000
-    return features.numpy(), np.arange(len(features)) * HOP_MEL / SAMPLE_RATE
-
-
-def mel_filters() -> Float[Tensor, "40 257"]:
-    """Triangles equally spaced on the mel scale, each of unit sum, over the STFT's 257 bins."""
-    to_mel = lambda f: 2595 * math.log10(1 + f / 700)
-    mel = torch.linspace(to_mel(60.0), to_mel(7600.0), N_MEL + 2)
-    centre = 700 * (10 ** (mel / 2595) - 1)  # Hz
-    bins = torch.linspace(0, SAMPLE_RATE / 2, 257)
-    rising = (bins - centre[:-2, None]) / (centre[1:-1] - centre[:-2])[:, None]
-    falling = (centre[2:, None] - bins) / (centre[2:] - centre[1:-1])[:, None]
-    triangles = torch.minimum(rising, falling).clamp_min(0)
-    return triangles / triangles.sum(1, keepdim=True)
-
 
 def load_hubert(source: str):
     """Frozen HuBERT by name or folder (Sec. 3.1), and whether it wants sound of unit variance.
@@ -80,25 +53,40 @@ def hubert_features(wave: Float[np.ndarray, "N"], model, normalise: bool, chunk:
                     ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n"]]:
     """HuBERT's last hidden layer and the time in seconds of each vector, the middle of its sound.
 
-    A vector sees 400 samples; N give floor((N - 400) / 320) + 1. Long sound goes through in chunks
-    of `chunk` seconds that overlap by `context` at each side, cut on multiples of 320 samples, so
-    that memory is bounded and the time grid has no seam.
+    A vector sees 400 samples; N give floor((N - 400) / 320) + 1. See in_chunks.
     """
     if normalise:
         wave = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)
     if len(wave) < FRAME:
         wave = np.pad(wave, (0, FRAME - len(wave)))
-    total = (len(wave) - FRAME) // HOP_HUBERT + 1
-    step, margin = int(chunk * SAMPLE_RATE) // HOP_HUBERT, int(context * SAMPLE_RATE) // HOP_HUBERT
-    device, parts = next(model.parameters()).device, []
-    for start in range(0, total, step):
-        stop = min(start + step, total)
-        first, last = max(start - margin, 0), min(stop + margin, total)
+    total, device = (len(wave) - FRAME) // HOP_HUBERT + 1, next(model.parameters()).device
+
+    def encode(first: int, last: int) -> np.ndarray:
         piece = wave[first * HOP_HUBERT:(last - 1) * HOP_HUBERT + FRAME].astype(np.float32)
         hidden = model(torch.from_numpy(piece)[None].to(device)).last_hidden_state[0]
-        parts.append(hidden[start - first:stop - first].float().cpu().numpy())
+        return hidden.float().cpu().numpy()
+
     times = (np.arange(total) * HOP_HUBERT + FRAME / 2) / SAMPLE_RATE
-    return np.concatenate(parts), times
+    return in_chunks(encode, total, chunk, context), times
+
+
+def standardised(features: Float[np.ndarray, "n d"], times: Float[np.ndarray, "n"],
+                 wave: Float[np.ndarray, "N"]) -> Float[np.ndarray, "n d"]:
+    """Features less their mean over the recording's speech, in standard deviations of it.
+
+    Voice, microphone and room are what all vectors of a recording share. A map from sound to lips
+    that sees them learns one voice; without them it serves others. Pauses of up to 2 PAUSE seconds
+    count as speech, longer silence does not. Sound without speech has no measure of its own: it is
+    as far below speech as silence usually is.
+    """
+    power, least = speech_power(wave)
+    loud = np.flatnonzero(power >= least) / SAMPLE_RATE  # s
+    if len(loud) == 0:
+        return np.full(features.shape, -2.0, np.float32)
+    after = np.clip(np.searchsorted(loud, times), 1, len(loud) - 1) if len(loud) > 1 else 0
+    away = np.minimum(np.abs(loud[after] - times), np.abs(times - loud[np.maximum(after - 1, 0)]))
+    speech = features[away <= max(PAUSE, away.min())]
+    return ((features - speech.mean(0)) / (speech.std(0) + 1e-3)).astype(np.float32)
 
 
 def align_to_frames(features: Float[np.ndarray, "n d"], times: Float[np.ndarray, "n"],
@@ -117,63 +105,84 @@ def align_to_frames(features: Float[np.ndarray, "n d"], times: Float[np.ndarray,
     return ((1 - weight) * features[left] + weight * features[right]).astype(np.float32)
 
 
-def feature_extractor(source: str, window: int, device: torch.device = torch.device("cpu")
-                      ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+def feature_extractor(source: str, window: int, device: torch.device = torch.device("cpu"),
+                      smooth: float = 0.0) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """The function (wave (N,), frame_times (T,) seconds) -> F_A (T, window, d) of a source.
 
-    source: "logmel", "hubert", or the name or folder of a HuBERT model (`--audio-features`).
+    source: "logmel", "phones" (log-mel and phones), "hubert", or the name or folder of a HuBERT
+    model (`--audio-features`). smooth: s, sigma of a Gaussian over time: lips cannot jitter.
+    Raises InputError where its recogniser or model is missing.
     """
-    if source == "logmel":
-        return lambda wave, frame_times: align_to_frames(*log_mel(wave), frame_times, window)
-    model, normalise = load_hubert(HUBERT if source == "hubert" else source)
-    model.to(device)
-    hubert = lambda wave: hubert_features(wave, model, normalise)
-    return lambda wave, frame_times: align_to_frames(*hubert(wave), frame_times, window)
+    kinds = [log_mel]
+    if source == "phones":
+        recogniser()  # so that its absence is said at once
+        kinds = [log_mel, phone_features]
+    elif source != "logmel":
+        model, normalise = load_hubert(HUBERT if source == "hubert" else source)
+        model.to(device)
+        kinds = [lambda wave: hubert_features(wave, model, normalise)]
+
+    def extract(wave: np.ndarray, frame_times: np.ndarray) -> np.ndarray:
+        parts = []
+        for features, times in (kind(wave) for kind in kinds):
+            features = standardised(features, times, wave)
+            if smooth and len(times) > 1:
+                features = gaussian_filter1d(features, smooth / (times[1] - times[0]), axis=0)
+            parts.append(align_to_frames(features, times, frame_times, window))
+        return np.concatenate(parts, -1)
+
+    return extract
 
 
 # ---- The lip sync module (Sec. 3.4, Fig. 3) ------------------------------------------------------
 
 class AudioEncoder(nn.Module):
-    """E_audio: a window of F_A -> F_al, unit length; convolutions over time, a linear layer."""
+    """E_audio: a window of F_A -> F_al, unit length; `layers` convolutions over time, a linear one.
 
-    def __init__(self, d_in: int, window: int, d_out: int, width: int = 64):
+    noise: of the features in training, in their standard deviations. A few seconds of speech are
+    learnt by heart in no time; through noise, and by a linear map (layers 0), only what many frames
+    share is learnt.
+    """
+
+    def __init__(self, d_in: int, window: int, d_out: int, layers: int = 3, noise: float = 0.0,
+                 width: int = 64):
         super().__init__()
+        self.noise = noise
         self.norm = nn.BatchNorm1d(d_in, affine=False)  # features of any model and level
-        self.convs = nn.Sequential(
-            nn.Conv1d(d_in, width, 3, padding=1), nn.LeakyReLU(0.2),
-            nn.Conv1d(width, width, 3, stride=2, padding=1), nn.LeakyReLU(0.2),
-            nn.Conv1d(width, width, 3, stride=2, padding=1), nn.LeakyReLU(0.2),
-            nn.Flatten(), nn.Dropout(0.2))
-        # Centred before unit length, as E_lip's output: see there.
-        self.out = nn.Sequential(nn.Linear(width * math.ceil(math.ceil(window / 2) / 2), d_out),
+        convs, channels, length = [], d_in, window
+        for stride in (1, 2, 2)[:layers]:
+            convs += [nn.Conv1d(channels, width, 3, stride, padding=1), nn.LeakyReLU(0.2)]
+            channels, length = width, math.ceil(length / stride)
+        self.convs = nn.Sequential(*convs, nn.Flatten(), nn.Dropout(0.2 if layers else 0.0))
+        # Centred before unit length: features that start almost parallel, as those of one person's
+        # mouths do, give Eq. 8 hardly a gradient.
+        self.out = nn.Sequential(nn.Linear(channels * length, d_out),
                                  nn.BatchNorm1d(d_out, affine=False))
 
     def forward(self, f_a: Float[Tensor, "B w d"]) -> Float[Tensor, "B k"]:
         x = self.norm(f_a.transpose(1, 2))  # (B, d, w)
+        if self.training and self.noise:
+            x = x + self.noise * torch.randn_like(x)
         return F.normalize(self.out(self.convs(x)), dim=-1)
 
 
 class LipEncoder(nn.Module):
-    """E_lip: a mouth crop -> F_lip, unit length. The anchor of Eq. 8; used only to train E_audio.
+    """E_lip: the shape of the lips -> F_lip, unit length. The anchor of Eq. 8.
 
-    Mouths of one person are alike: without any batch norm their features start almost parallel,
-    where Eq. 8 has hardly a gradient. So each layer is normalised over the batch, and the features
-    are centred before they get unit length.
+    The lips are the tracked ones (Sec. 3.1), turned upright, in standard deviations of the person
+    (data/crops.lip_shapes): a linear map of 40 numbers. A network that looks at the mouth's pixels
+    learns hundreds of frames by heart, and whose mouth it is. Noise keeps F_lip smooth.
     """
 
-    def __init__(self, crop: int, d_out: int):
+    def __init__(self, d_out: int, noise: float = 0.1):
         super().__init__()
-        layers, channels = [], 3
-        for width in (24, 32, 48, 64):
-            layers += [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.BatchNorm2d(width),
-                       nn.LeakyReLU(0.2)]
-            channels = width
-        self.net = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.2),
-                                 nn.Linear(channels * (crop // 16) ** 2, d_out),
-                                 nn.BatchNorm1d(d_out, affine=False))
+        self.noise = noise
+        self.net = nn.Sequential(nn.Linear(40, d_out), nn.BatchNorm1d(d_out, affine=False))
 
-    def forward(self, mouth: Float[Tensor, "B 3 s s"]) -> Float[Tensor, "B k"]:
-        return F.normalize(self.net(mouth - 0.5), dim=-1)
+    def forward(self, lips: Float[Tensor, "B 40"]) -> Float[Tensor, "B k"]:
+        if self.training:
+            lips = lips + self.noise * torch.randn_like(lips)
+        return F.normalize(self.net(lips), dim=-1)
 
 
 def draw_negatives(take: np.ndarray, time: np.ndarray, anchors: np.ndarray, n: int,
@@ -202,13 +211,13 @@ def draw_negatives(take: np.ndarray, time: np.ndarray, anchors: np.ndarray, n: i
     return out
 
 
-def lips_loss(e_lip: LipEncoder, e_audio: AudioEncoder, mouths: Float[Tensor, "B 3 s s"],
+def lips_loss(e_lip: nn.Module, e_audio: AudioEncoder, lips: Float[Tensor, "B ..."],
               f_a: Float[np.ndarray, "T w d"], anchors: np.ndarray, negatives: np.ndarray,
               tau: float) -> Tensor:
-    """Eq. 8: anchor F_lip of a mouth, positive F_al of the same time, N negatives F_al of others.
+    """Eq. 8: anchor F_lip of the lips, positive F_al of the same time, N negatives F_al of others.
 
-    mouths: crops of the frames `anchors` (B,); f_a: F_A of all T; negatives: frames (B, N).
+    lips: what e_lip sees of the frames `anchors` (B,); f_a: F_A of all T; negatives: frames (B, N).
     """
     B, frames = len(anchors), np.concatenate([anchors, negatives.ravel()])
-    f_al = e_audio(torch.from_numpy(f_a[frames]).to(mouths.device))
-    return losses.info_nce(e_lip(mouths), f_al[:B], f_al[B:].view(*negatives.shape, -1), tau)
+    f_al = e_audio(torch.from_numpy(f_a[frames]).to(lips.device))
+    return losses.info_nce(e_lip(lips), f_al[:B], f_al[B:].view(*negatives.shape, -1), tau)

@@ -61,6 +61,7 @@ class Config:
     data: str | None = ALL(None)
     subjects: str | None = ALL(None)  # names or a count, comma separated; None: the training split
     sentences: str | None = ALL(None)
+    av_offset: str = ALL("auto")  # ms by which the picture of clips leads their sound, or "auto"
     preset: str = ALL("paper")
     seed: int = ALL(0)
     box: tuple[float, ...] = FIELD((-1.3, -2.0, -1.5, 1.3, 1.6, 1.4))  # dm, sampled: two corners
@@ -68,6 +69,10 @@ class Config:
     plane_size: int = FIELD(48)
     plane_rank: int = FIELD(16)  # planes of the basis that the codes mix
     audio_window: int = ALL(16)  # feature vectors of F_A per frame, 20 ms apart
+    sound_smooth: float = ALL(0.0)  # s, sigma over time of F_A
+    sound_layers: int = SYNC(3)  # convolutions of E_audio; 0: a linear map
+    sound_noise: float = SYNC(0.5)  # on F_A while E_audio learns, in standard deviations
+    voices: float = SYNC(0.0)  # share of stand-in voices where one person's speech is all there is
     d_lip: int = SYNC_FIELD(64)  # length of F_lip and F_al
     crop: int = ENCODERS(64)  # side of the aligned crops that E_lip and the extractor see
     apart: float = SYNC_FIELD(0.4)  # s: frames nearer than this show nearly the same mouth, Eq. 8
@@ -122,8 +127,10 @@ SMALL = replace(
     patch=10, rare=0.5, pair_share=0.25, lr=4e-3, lr_codes=5e-3, lr_hold=0.5, lr_final=0.05,
     beta2=0.99, iters=2800, extractor_iters=600, sync_iters=750, save_every=250)
 PRESETS = {"paper": PAPER, "small": SMALL}
-# A clip's few seconds hold few pairs of C_ex and F_lip, and new speech brings others.
-CLIP = {"code_noise": 0.9}
+# A clip's few seconds hold few pairs of C_ex and F_lip, and new speech brings others; they teach a
+# linear map from sound to lips and no more.
+CLIP = {"code_noise": 0.9, "sound_smooth": 0.04, "sound_layers": 0, "sound_noise": 1.0,
+        "voices": 0.1}
 
 
 def readers_of_change(one: Config, other: Config) -> set[str]:

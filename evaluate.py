@@ -2,11 +2,12 @@
 
     python evaluate.py runs/heads                 evaluation.md, .csv: held-out frames (Table 1)
     python evaluate.py runs/heads --disentangle   disentangle.md, .csv, swaps.png: separate codes?
+    python evaluate.py runs/heads --drive other.mp4   drive.md, .csv, .png: another clip's speech
     python evaluate.py --table2                   trains and scores the rows of Table 2
     python evaluate.py --choices                  the same for single choices of training
 
-In: run folders of train.py. Out: tables. What they hold: evaluation/heldout.py, disentangle.py and
-ablation.py. Next: exercises.py.
+In: run folders of train.py. Out: tables. What they hold: evaluation/heldout.py, disentangle.py,
+drive.py and ablation.py. Next: exercises.py.
 """
 from __future__ import annotations
 
@@ -22,6 +23,7 @@ from config import PRESETS, Config
 from evaluation import measures, syncnet
 from evaluation.ablation import STUDIES, run_study
 from evaluation.disentangle import disentangle
+from evaluation.drive import FINDERS, drive
 from evaluation.heldout import prepare_again, table
 from evaluation.judges import make_judges
 from evaluation.tables import markdown, write_table
@@ -65,6 +67,20 @@ def note_on(cfg: Config, rows: list[dict], judged: str) -> str:
         "sound.")
 
 
+def add_drive_options(parser: argparse.ArgumentParser) -> None:
+    """--drive, and what goes with it."""
+    group = parser.add_argument_group("a run's head under other people's speech")
+    group.add_argument("--drive", type=Path, nargs="+", metavar="CLIP",
+                       help="clips with landmarks beside them: does the head's mouth move as that "
+                            "of the speaker whose sound it gets?")
+    group.add_argument("--finder", choices=FINDERS, default="auto",
+                       help="what finds landmarks in renders: MediaPipe, or a regressor trained on "
+                            "the training frames (default: MediaPipe where it is installed)")
+    group.add_argument("--av-offset", default="auto", metavar="MS",
+                       help="milliseconds by which the pictures of these clips lead their sound, "
+                            "auto (default) or 0")
+
+
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line: a run to score, or --table2 or --choices and what belongs to them."""
     parser = argparse.ArgumentParser(
@@ -80,6 +96,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--disentangle", action="store_true",
                         help="of a run on stand-in heads: recombination, leakage, audio swap, and "
                              "a picture in which codes are exchanged")
+    add_drive_options(parser)
     study = parser.add_argument_group("tables of many runs, trained and scored on stand-in heads")
     which = study.add_mutually_exclusive_group()
     which.add_argument("--table2", dest="study", action="store_const", const="table2",
@@ -94,9 +111,21 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     study.add_argument("--preset", choices=PRESETS, default="small", help="default: small")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     args = parser.parse_args(argv)
-    if (args.study is None) == (args.run is None) or args.disentangle and args.run is None:
+    of_run = args.disentangle or args.drive
+    if (args.study is None) == (args.run is None) or of_run and args.run is None:
         parser.error("give a run folder, or --table2 or --choices without one")
+    if args.disentangle and args.drive:
+        parser.error("--disentangle and --drive: give one of them")
     return args
+
+
+def measure_run(args: argparse.Namespace, device: torch.device) -> str:
+    """What the options ask of one run, as Markdown."""
+    if args.disentangle:
+        return disentangle(args.run, device)
+    if args.drive:
+        return drive(args.run, args.drive, device, args.finder, args.av_offset)
+    return evaluate(args.run, device, args.fid_features, args.syncnet)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -104,8 +133,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse(argv)
     device = pick_device(args.device)
     if args.run is not None:
-        print(disentangle(args.run, device) if args.disentangle else
-              evaluate(args.run, device, args.fid_features, args.syncnet))
+        print(measure_run(args, device))
         return
     study = STUDIES[args.study]
     seeds = (args.seeds or ",".join(map(str, study.seeds))).split(",")

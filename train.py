@@ -1,7 +1,8 @@
-"""train.py - Sec. 3 in its order: from a clip, a VOCASET folder or nothing to a trained head NeRF.
+"""train.py - Sec. 3 in its order: from clips, a VOCASET folder or nothing to a trained head NeRF.
 
     python train.py                      stand-in heads, no download
     python train.py --data clip.mp4      one's own clip, with clip.landmarks.npy beside it
+    python train.py --data clips/        a folder of such clips; people.csv may say who is in each
     python train.py --data voca/         VOCASET's own files
 
 Stages: prepare (frames, poses, sound features) -> extractor (reference codes, Sec. 3.3) -> sync
@@ -30,9 +31,11 @@ from tqdm import tqdm
 import losses
 from audio import AudioEncoder, LipEncoder, draw_negatives, lips_loss
 from config import CLIP, LOG_EVERY, PRESETS, Config, shortened
+from data.clip import asked_offset
 from data.corpus import Corpus
-from data.prepare import check_source, prepare
+from data.prepare import check_source, features_of, for_clips, is_clips, prepare
 from data.sampling import contrast, contrasted, lookalikes, patch_corners, probabilities
+from data.voices import Speech, speech_of, with_voices
 from dhnerf import CODES, DHNeRF, LatentCodes, LatentExtractor
 from evaluation import report
 from inference.run import Checkpoint, check_takes, load_run, pick_device
@@ -109,29 +112,29 @@ def reference_codes(extractor: LatentExtractor, corpus: Corpus, device: torch.de
 
 # ---- The lip sync module (Sec. 3.4) --------------------------------------------------------------
 
-def train_sync(cfg: Config, corpus: Corpus, device: torch.device, log: Log) -> AudioEncoder:
-    """Eq. 8: E_audio is trained beside E_lip, which is used for nothing else, and then frozen."""
+def train_sync(cfg: Config, speech: Speech, device: torch.device, log: Log
+               ) -> tuple[AudioEncoder, LipEncoder]:
+    """Eq. 8: E_audio and E_lip are trained together, and then frozen."""
     seed_weights(cfg.seed, "sync")
-    e_audio = AudioEncoder(corpus.f_a.shape[-1], cfg.audio_window, cfg.d_lip).to(device)
-    e_lip = LipEncoder(cfg.crop, cfg.d_lip).to(device)
+    e_audio, e_lip = sync_module(cfg, speech.f_a.shape[-1], device)
     parameters = [*e_audio.parameters(), *e_lip.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=cfg.lr_encoders, weight_decay=1e-2)
     low, chance, _ = losses.info_nce_range(cfg.n_negatives, cfg.tau)
     bar = tqdm(range(cfg.sync_iters), f"sync module (best {low:.2f}, chance {chance:.2f})")
     for it in bar:
         rng, _ = generators(cfg.seed, "sync", it)
-        anchors = rng.integers(len(corpus), size=cfg.sync_anchors)
-        negatives = draw_negatives(corpus.take, corpus.time, anchors, cfg.n_negatives, rng,
-                                   cfg.apart, corpus.label["id"])
-        mouths = corpus.mouth_crops(anchors).to(device)
-        loss = lips_loss(e_lip, e_audio, mouths, corpus.f_a, anchors, negatives, cfg.tau)
+        anchors = rng.choice(len(speech), cfg.sync_anchors, p=speech.p)
+        negatives = draw_negatives(speech.take, speech.time, anchors, cfg.n_negatives, rng,
+                                   cfg.apart, speech.person)
+        lips = torch.from_numpy(speech.lips[anchors]).to(device)
+        loss = lips_loss(e_lip, e_audio, lips, speech.f_a, anchors, negatives, cfg.tau)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         if it % LOG_EVERY == 0:
             log.add(stage="sync", iteration=it, loss=loss)
             bar.set_postfix(L_lips=f"{loss.item():.3f}")
-    return e_audio.eval().requires_grad_(False)
+    return e_audio.eval().requires_grad_(False), e_lip.eval().requires_grad_(False)
 
 
 # ---- The field (Sec. 3.3) ------------------------------------------------------------------------
@@ -154,7 +157,7 @@ class FieldTrainer:
     """Model, codes and optimisers of the last stage: draw a batch, its loss (Eq. 2), update."""
 
     def __init__(self, cfg: Config, corpus: Corpus, references: dict[str, Tensor],
-                 e_audio: AudioEncoder | None, vgg: losses.VGG16 | None, device: torch.device):
+                 e_lip: LipEncoder | None, vgg: losses.VGG16 | None, device: torch.device):
         seed_weights(cfg.seed, "field")
         self.cfg, self.corpus, self.vgg, self.device = cfg, corpus, vgg, device
         self.model = DHNeRF(cfg).to(device)
@@ -163,7 +166,10 @@ class FieldTrainer:
         self.probabilities = probabilities(corpus, cfg.rare)
         starts = self.probabilities[corpus.pair_starts]
         self.pair_probabilities = starts / starts.sum()
-        self.f_lip = None if e_audio is None else self.lips_of_frames(e_audio)
+        # F_lip of every frame (n, d_lip): what its lips do, all of it. The F_al of its sound knows a
+        # part only, and what it does not tell the field would look for in C_ex and the pose.
+        lips = torch.from_numpy(corpus.lips).to(device)
+        self.f_lip = None if e_lip is None else e_lip(lips)
         field = self.model.field
         planes = [field.planes, field.plane_basis] if field.planes is not None else []
         others = [p for p in self.model.parameters() if not any(p is q for q in planes)]
@@ -173,13 +179,6 @@ class FieldTrainer:
         # Under the names that Checkpoint keeps them by.
         self.parts = {"model": self.model, "codes": self.codes,
                       "adam": self.optimisers[0], "adam_codes": self.optimisers[1]}
-
-    @torch.no_grad()
-    def lips_of_frames(self, e_audio: AudioEncoder) -> Tensor:
-        """F_al of every frame (n, d_lip), the field's F_lip: E_audio is frozen from here on."""
-        f_a = self.corpus.f_a
-        parts = np.array_split(np.arange(len(f_a)), len(f_a) // 512 + 1)
-        return torch.cat([e_audio(torch.from_numpy(f_a[index]).to(self.device)) for index in parts])
 
     def draw(self, rng: np.random.Generator) -> Batch:
         """Frames, the frames that lend their C_ex, and patches."""
@@ -319,15 +318,15 @@ def run_stages(checkpoint: Checkpoint, out: Path, device: torch.device) -> None:
     with replacing(out / "config.json") as temporary:
         temporary.write_text(json.dumps(cfg.to_dict(), indent=1))
     done = {"extractor": cfg.extractor_iters if checkpoint.extractor else 0,
-            "sync": cfg.sync_iters if checkpoint.e_audio else 0, "field": checkpoint.iteration}
+            "sync": cfg.sync_iters if checkpoint.e_lip else 0, "field": checkpoint.iteration}
     log = Log(out / "log.csv", done)
     extractor = extractor_stage(checkpoint, corpus, out, device, log)
-    e_audio = sync_stage(checkpoint, corpus, out, device, log) if cfg.sync else None
+    e_lip = sync_stage(checkpoint, corpus, out, device, log) if cfg.sync else None
     if checkpoint.references is None:
         references = reference_codes(extractor, corpus, device, cfg.code_per_frame)
         checkpoint.references = {name: reference.cpu() for name, reference in references.items()}
         checkpoint.describe(corpus)
-    trainer = FieldTrainer(cfg, corpus, checkpoint.references, e_audio, vgg, device)
+    trainer = FieldTrainer(cfg, corpus, checkpoint.references, e_lip, vgg, device)
     if checkpoint.model is not None:
         for name, part in trainer.parts.items():
             part.load_state_dict(getattr(checkpoint, name))
@@ -349,18 +348,28 @@ def extractor_stage(checkpoint: Checkpoint, corpus: Corpus, out: Path, device: t
     return extractor
 
 
+def sync_module(cfg: Config, d_audio: int, device: torch.device) -> tuple[AudioEncoder, LipEncoder]:
+    """E_audio and E_lip, untrained; d_audio: width of F_A."""
+    e_audio = AudioEncoder(d_audio, cfg.audio_window, cfg.d_lip, cfg.sound_layers, cfg.sound_noise)
+    return e_audio.to(device), LipEncoder(cfg.d_lip).to(device)
+
+
 def sync_stage(checkpoint: Checkpoint, corpus: Corpus, out: Path, device: torch.device, log: Log
-               ) -> AudioEncoder:
-    """E_audio of the checkpoint; where it has none, a trained one, which it then has."""
+               ) -> LipEncoder:
+    """E_lip of the checkpoint; where it has none, E_audio and E_lip are trained, as it then has."""
     cfg = checkpoint.cfg
-    if checkpoint.e_audio is not None:
-        e_audio = AudioEncoder(checkpoint.d_audio, cfg.audio_window, cfg.d_lip).to(device)
-        e_audio.load_state_dict(checkpoint.e_audio)
-        return e_audio.eval().requires_grad_(False)
-    e_audio = train_sync(cfg, corpus, device, log)
-    checkpoint.e_audio, checkpoint.d_audio = e_audio.state_dict(), int(corpus.f_a.shape[-1])
+    if checkpoint.e_lip is not None:
+        _, e_lip = sync_module(cfg, checkpoint.d_audio, device)
+        e_lip.load_state_dict(checkpoint.e_lip)
+        return e_lip.eval().requires_grad_(False)
+    speech = speech_of(corpus)
+    if cfg.voices and len(corpus.names["id"]) == 1:
+        speech = with_voices(speech, cfg.voices, features_of(cfg, device))
+    e_audio, e_lip = train_sync(cfg, speech, device, log)
+    checkpoint.e_audio, checkpoint.e_lip = e_audio.state_dict(), e_lip.state_dict()
+    checkpoint.d_audio = int(corpus.f_a.shape[-1])
     checkpoint.write(out)
-    return e_audio
+    return e_lip
 
 
 # ---- Command line --------------------------------------------------------------------------------
@@ -369,7 +378,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     """The command line. What is not given stays None: so --resume can tell what was asked for."""
     parser = argparse.ArgumentParser(description="Train a disentangling head NeRF (see README.md).")
     add = parser.add_argument
-    add("--data", help="VOCASET folder or clip.mp4; without it: stand-in heads")
+    add("--data", help="clip.mp4, folder of clips or of VOCASET; without it: stand-in heads")
+    add("--av-offset", help="ms by which a clip's picture leads its sound, auto (default), or 0")
     add("--out", type=Path, help="run folder (default: runs/NAME of the data)")
     add("--preset", choices=PRESETS, help="default: paper on a CUDA device, else small")
     add("--size", type=int, help="side of the image in pixels (default: 64 in small, 512 in paper)")
@@ -379,7 +389,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add("--resume", action="store_true", help="go on with the run in --out")
     add("--seed", type=int)
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    add("--audio-features", help="logmel, hubert, or a HuBERT model's name or folder")
+    add("--audio-features", help="logmel, phones, hubert, or a HuBERT model's name or folder")
     add("--vgg", help="weights of Eq. 4: none, random, download, or a file")
     add("--no-sync", dest="sync", action="store_const", const=False, help="without F_lip (Table 2)")
     add("--no-dis", action="store_true", help="without L_dis (Table 2)")
@@ -389,8 +399,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def chosen_values(args: argparse.Namespace) -> dict:
     """The configuration fields that the command line sets itself."""
-    names = "data size subjects sentences iters seed audio_features vgg sync preset".split()
-    values = {n: getattr(args, n) for n in names if getattr(args, n) is not None}
+    names = "data av_offset size subjects sentences iters seed audio_features vgg sync preset"
+    values = {n: getattr(args, n) for n in names.split() if getattr(args, n) is not None}
     values |= {"lambda_dis": 0.0} if args.no_dis else {}
     return values | ({"lambda_v": 0.0} if args.no_vel else {})
 
@@ -399,8 +409,11 @@ def new_config(args: argparse.Namespace, device: torch.device) -> Config:
     """Preset plus command line. Raises InputError on values that cannot work."""
     preset = PRESETS[args.preset or ("paper" if device.type == "cuda" else "small")]
     cfg = replace(preset, **chosen_values(args))
-    if cfg.data is not None and not Path(cfg.data).is_dir():
+    asked_offset(cfg.av_offset)
+    if cfg.data is not None and is_clips(cfg.data):
         cfg = replace(cfg, **CLIP)
+        if args.audio_features is None and preset.audio_features == "logmel":
+            cfg = replace(cfg, audio_features=for_clips())
     if cfg.size < 32 or cfg.size % max(cfg.upsample, 16):
         raise InputError(f"--size {cfg.size}: want a multiple of 16 of at least 32")
     if cfg.iters < 1:

@@ -1,8 +1,10 @@
 """clip.py - Sec. 3.1, 3.2: a take from a talking-head clip, NAME.mp4 beside NAME.landmarks.npy.
 
-In:  the clip's path.
-Out: a Take: square frames about the head, face masks m(.), P_cam and F_exp from tracking.py.
-Read next: prepare.py, which treats clips and meshes alike.
+In:  the clip's path; by how much its picture leads its sound, or "auto".
+Out: a Take: square frames about the head, face masks m(.), P_cam and F_exp from tracking.py, and
+     the sound, moved to where the lips are.
+Read next: people.py, which reads a folder of clips, and prepare.py, which treats clips and meshes
+alike.
 """
 
 import functools
@@ -11,16 +13,21 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from tqdm import tqdm
 
 import tracking
+from data.offset import estimate_offset, shifted
 from data.take import Take, cache_paths, check_disk, have, write_pair
 from tools.errors import InputError
 from tools.landmarks import load_landmarks
-from tools.media import check_audio_length, read_audio, read_frames, video_info
+from tools.media import (SAMPLE_RATE, VideoInfo, check_audio_length, read_audio, read_frames,
+                         video_info)
 
 MAX_FPS = 35          # above this a source is halved
+LEAD = 0.045          # s by which clips in sync measure: lips move ahead of the sound they make
+IN_SYNC = (-0.045, 0.095)  # s; an estimate from here to there is not told from a clip in sync
+FARTHEST = 2.0        # s that the sound can be moved by: more is a slip of the keyboard
 
 
 def crop_box(landmarks: Float[np.ndarray, "T 68 2"], width: int, height: int
@@ -74,22 +81,95 @@ def clip_background(frames: UInt8[np.ndarray, "T H W 3"], landmarks: Float[np.nd
     return cv2.inpaint(median, hidden.all(0).astype(np.uint8), 3, cv2.INPAINT_TELEA)
 
 
-def load_clip(path: Path, size: int, cache_dir: Path) -> Take:
-    """The take of a clip, its frames cropped once and kept in cache_dir, or InputError."""
+# ---- picture and sound ---------------------------------------------------------------------------
+
+def asked_offset(text: str, option: str = "--av-offset") -> float | None:
+    """What the user asks for: milliseconds -> s by which the picture leads its sound; auto -> None.
+
+    Raises InputError, beginning with `option`, on anything else.
+    """
+    if text.strip().lower() == "auto":
+        return None
+    try:
+        seconds = float(text) / 1000
+    except ValueError:
+        seconds = np.nan
+    if not abs(seconds) <= FARTHEST:  # nan too
+        raise InputError(f"{option} {text}: want milliseconds, auto or 0; "
+                         f"at most {1000 * FARTHEST:.0f} either way")
+    return seconds
+
+
+def sound_move(path: Path, landmarks: Float[np.ndarray, "T 68 2"], times: Float[np.ndarray, " T"],
+               wave: Float[np.ndarray, " N"], av_offset: str = "auto") -> float:
+    """Seconds to move a clip's sound by: what was heard there is then heard at 0.
+
+    landmarks (T, 68, 2) px, shown at times (T,) s; wave (N,) at 16 kHz; av_offset as the user gives
+    it. One printed line says what was found, and what is done. InputError: see asked_offset.
+    """
+    move = asked_offset(av_offset)
+    if move is not None:
+        how = "lags behind" if move < 0 else "leads"
+        said = f"the picture {how} the sound by {abs(move) * 1000:.0f} ms, as asked"
+        print(f"{path.name}: {said if move else 'picture and sound left as they are, as asked'}")
+        return move
+    found = estimate_offset(landmarks, times, wave)
+    ms = f"{found.seconds * 1000:.0f} ms"
+    if not found.sure:
+        move, said = 0.0, ("too short to tell by how much picture and sound differ (perhaps "
+                           f"{ms}); left as it is, --av-offset MS sets it")
+    elif IN_SYNC[0] <= found.seconds <= IN_SYNC[1]:
+        move, said = 0.0, f"picture and sound are in sync ({ms})"
+    else:
+        move, how = found.seconds - LEAD, "lags" if found.seconds < 0 else "leads"
+        said = f"picture {how} by {ms.lstrip('-')}, sound moved by {move * 1000:.0f} ms"
+    print(f"{path.name}: {said}")
+    return move
+
+
+def heard(times: Float[np.ndarray, " T"], seconds: float, move: float) -> Bool[np.ndarray, " T"]:
+    """Which frames, shown from times (T,) s on, have sound once `seconds` of it are moved.
+
+    A clip whose sound stays keeps all frames: a recording's last ones may outlast its sound.
+    """
+    if move == 0:
+        return np.ones(len(times), bool)
+    return (times >= -move - 1e-6) & (times <= seconds - move + 1e-6)
+
+
+# ---- the take ------------------------------------------------------------------------------------
+
+def open_clip(path: Path) -> tuple[VideoInfo, Float[np.ndarray, "T 68 2"]]:
+    """Rate and size of a clip and its landmarks; InputError where load_clip would find too little.
+
+    It does not read all of the video, so it is quick.
+    """
     info = video_info(path)
     if not info.has_audio:
         raise InputError(f"{path}: has no sound; give a clip in which the person can be heard")
-    landmarks = load_landmarks(path, info.frames)
+    return info, load_landmarks(path, info.frames)
+
+
+def load_clip(path: Path, size: int, cache_dir: Path, av_offset: str = "auto") -> Take:
+    """The take of a clip, its frames cropped once and kept in cache_dir, or InputError.
+
+    av_offset: milliseconds by which its picture leads its sound, or "auto": see sound_move.
+    """
+    info, landmarks = open_clip(path)
     wave = read_audio(path)
     check_audio_length(wave, info.fps, path)
     track = tracking.track(landmarks, (info.width, info.height), info.fps)
-    step = 2 if info.fps > MAX_FPS else 1
     ids = np.flatnonzero(np.isfinite(landmarks).all((1, 2)))
-    ids = ids[ids % step == 0]
+    move = sound_move(path, landmarks[ids], ids / info.fps, wave, av_offset)
+    step = 2 if info.fps > MAX_FPS else 1
+    ids = ids[heard(ids / info.fps, len(wave) / SAMPLE_RATE, move) & (ids % step == 0)]
+    if len(ids) < 2:  # one to train on, one held out
+        raise InputError(f"{path}: {len(ids)} frames have both landmarks and sound; "
+                         "give a longer clip, or another --av-offset")
     box = crop_box(landmarks[ids], info.width, info.height)
     marks = (landmarks[ids] - box[:2]) * (size / box[2])  # (T, 68, 2)
-    stat, digest = path.stat(), hashlib.sha256(landmarks.tobytes()).hexdigest()
-    key = [stat.st_size, stat.st_mtime_ns], size, box, step, digest
+    stat, digest = path.stat(), hashlib.sha256(landmarks.tobytes() + ids.tobytes())
+    key = [stat.st_size, stat.st_mtime_ns], size, box, step, digest.hexdigest()
     pair = cache_paths(cache_dir, path.stem, *key)
     if not have(pair):
         check_disk(cache_dir, len(ids), size)
@@ -97,8 +177,8 @@ def load_clip(path: Path, size: int, cache_dir: Path) -> Take:
     frames, masks = (np.load(p, mmap_mode="r") for p in pair)
     return Take(path.stem + "/all", path.stem, info.fps / step, ids // step, marks,
                 move_camera(track.K, box, size), track.cam_to_head[ids], track.f_exp[ids],
-                track.exp_basis, wave, {"id": 0, "al": 0, "ill": 0},
-                frames, masks, clip_background(frames, marks), "clip")
+                track.exp_basis, shifted(wave, move), {"id": 0, "al": 0, "ill": 0},
+                frames, masks, clip_background(frames, marks), "clip", move)
 
 
 def _cut_clip(path: Path, ids: np.ndarray, box: tuple[int, int, int], marks: np.ndarray,

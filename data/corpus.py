@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from data.crops import mouth_crop, stable_crop, to_image, without_mouth
+from data.crops import lip_shapes, mouth_crop, stable_crop, to_image, without_mouth
 from data.take import Take
 
 LABELS = ("id", "al", "ill")  # what all frames of a take share; C_ex is a frame's own
@@ -29,6 +29,7 @@ class Corpus:
     from, the take and its number in it; first: index of each take's first frame; time (n,) s from
     the start of the take's sound; label {"id", "al", "ill"} -> (n,) int, entries of the code
     tables, `names` lists what they stand for; upper (n, 66): what brows and eyes do, see `evened`;
+    lips (n, 40): the shape of the lips that E_lip sees, see `per_person`;
     pair_starts: frames whose successor in time has the next index (Eq. 7).
     """
 
@@ -45,6 +46,9 @@ class Corpus:
             self.names[name], self.label[name] = np.unique(labels, return_inverse=True)
         upper = np.concatenate([upper_face(take)[some] for take, some in zip(takes, numbers)])
         self.upper = evened(upper, self.label["id"])
+        lips = np.concatenate([lip_shapes(take.landmarks[some])
+                               for take, some in zip(takes, numbers)])
+        self.lips = per_person(lips, self.label["id"])
         self.pair_starts = np.flatnonzero((np.diff(self.take) == 0) & (np.diff(ids) == 1))
 
     def __len__(self) -> int:
@@ -91,7 +95,7 @@ class Corpus:
         return to_image(self.heads[index])
 
     def mouth_crops(self, index: np.ndarray) -> Tensor:
-        """(B,) -> (B, 3, s, s) in [0, 1]: what E_lip sees."""
+        """(B,) -> (B, 3, s, s) in [0, 1]: what the sync expert sees (Sec. 4.3)."""
         return to_image(self.mouths[index])
 
     def ground_truth(self, index: np.ndarray) -> dict[str, Tensor]:
@@ -133,3 +137,17 @@ def evened(upper: np.ndarray, person: np.ndarray) -> np.ndarray:
     for part in (slice(0, brows), slice(brows, None)):
         upper[:, part] /= np.sqrt(np.square(upper[:, part]).sum(1).mean()) + 1e-9
     return upper
+
+
+def per_person(lips: np.ndarray, person: np.ndarray) -> np.ndarray:
+    """Shapes (n, 40) less each person's mean, in units of the person's spread.
+
+    person (n,): whose each frame is. Who has full lips, or opens the mouth less, says no other
+    sounds.
+    """
+    lips = lips.astype(np.float32)
+    for who in np.unique(person):
+        own = person == who
+        lips[own] -= lips[own].mean(0)
+        lips[own] /= lips[own].std() + 1e-9
+    return lips

@@ -1,7 +1,7 @@
-"""crops.py - Sec. 3.3, 3.4: what the encoders see: aligned heads, mouth blanked, and mouths.
+"""crops.py - Sec. 3.3, 3.4: what the encoders see: aligned heads, mouth blanked, and lips.
 
 In:  frames (T, H, W, 3) and their landmarks (T, 68, 2) px.
-Out: crops (T, s, s, 3) that no head motion moves.
+Out: crops (T, s, s, 3) that no head motion moves; the shape of the lips (T, 40).
 Read next: corpus.py, which keeps them.
 """
 from __future__ import annotations
@@ -69,10 +69,20 @@ def stable_crop(frames: UInt8[np.ndarray, "T H W 3"], landmarks: Float[np.ndarra
     return np.stack([_warp(frame, M, out) for frame, M in zip(frames, moves)])
 
 
+def lip_shapes(landmarks: Float[np.ndarray, "T 68 2"]) -> Float[np.ndarray, "T 40"]:
+    """The 20 points of the lips about their own mean, turned and scaled so that eyes and nose stay.
+
+    In sides of the whole-face crop: E_lip sees how wide and how open a mouth is, not where.
+    """
+    moves = similarity(landmarks[:, STABLE], CANONICAL)
+    lips = np.einsum("tij,tpj->tpi", moves[:, :, :2], landmarks[:, 48:])
+    return (lips - lips.mean(1, keepdims=True)).reshape(len(lips), 40)
+
+
 def mouth_crop(frames: UInt8[np.ndarray, "T H W 3"], landmarks: Float[np.ndarray, "T 68 2"],
                out: int, whole: Float[np.ndarray, "N 68 2"] | None = None
                ) -> UInt8[np.ndarray, "T {out} {out} 3"]:
-    """As stable_crop, a square around the clip's mean mouth: for E_lip (Eq. 8).
+    """As stable_crop, a square around the clip's mean mouth: for the sync expert (Sec. 4.3).
 
     One square per clip, so lip motion stays. Where the frames are only a part of the clip, `whole`
     has the landmarks of all of it, so that every part gets one square.

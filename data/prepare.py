@@ -1,10 +1,11 @@
 """prepare.py - Sec. 3.1, 4.1: from what the user has to training frames and held-out frames.
 
 In: a folder in VOCASET's layout (real, or written by synthetic/dataset.py), a clip NAME.mp4 with
-NAME.landmarks.npy, or nothing: stand-in heads. Out: two Corpora, with images, masks, P_cam, F_exp,
-crops and F_A of every frame. Next: train.py.
+NAME.landmarks.npy, a folder of such clips, or nothing: stand-in heads. Out: two Corpora, with
+images, masks, P_cam, F_exp, crops and F_A of every frame. Next: train.py.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,45 +13,58 @@ import torch
 
 from audio import feature_extractor
 from config import Config
-from data.clip import load_clip
+from data.clip import load_clip, open_clip
 from data.corpus import Corpus
 from data.mesh_takes import load_meshes
+from data.people import listed_clips, load_clips, videos_in
 from data.take import Take
-from data.voca import ACCEPTED, check_parts
+from data.voca import ACCEPTED, PARTS, check_parts
 from synthetic import dataset
+from tools import phones
 from tools.errors import InputError
-from tools.landmarks import load_landmarks
-from tools.media import video_info
 
 HELD_OUT = 1 / 11  # of a clip, at its end, as AD-NeRF splits its videos
 
 
 def load(path: str | Path, size: int, cache_dir: str | Path,
          subjects: list[str] | int | None = None, sentences: list[str] | int | None = None,
-         seed: int = 0) -> list[Take]:
-    """Takes of a VOCASET folder or of one clip, images size x size, memory-mapped in `cache_dir`.
+         seed: int = 0, av_offset: str = "auto") -> list[Take]:
+    """Takes of a VOCASET folder or of clips, images size x size, memory-mapped in `cache_dir`.
 
     subjects, sentences: names, or how many (the first ones; at most). None: VOCA's training
-    subjects where the folder has any of VOCASET's, else all; all sentences. seed draws the colours,
-    light and head motion of meshes. Raises InputError, one line, for anything missing, damaged or
-    unknown. Never stands in other data.
+    subjects where the folder has any of VOCASET's, else all; all sentences. Of a folder of clips,
+    subjects are its people and sentences its files. seed draws the colours, light and head motion
+    of meshes; av_offset: milliseconds by which the pictures of clips lead their sound, or "auto".
+    Raises InputError, one line, for anything missing, damaged or unknown. Never stands in other
+    data.
     """
-    path = Path(path)
+    path, cache_dir = Path(path), Path(cache_dir)
     check_source(path)
-    if path.is_dir():
-        return load_meshes(path, size, Path(cache_dir), subjects, sentences, seed)
-    return [load_clip(path, size, Path(cache_dir))]
+    if not path.is_dir():
+        return [load_clip(path, size, cache_dir, av_offset)]
+    if is_clips(path):
+        return load_clips(path, size, cache_dir, subjects, sentences, av_offset)
+    return load_meshes(path, size, cache_dir, subjects, sentences, seed)
+
+
+def is_clips(path: str | Path) -> bool:
+    """Whether load() would read clips: of a file, or of a folder of videos without VOCASET's."""
+    path = Path(path)
+    if not path.is_dir():
+        return True
+    return bool(videos_in(path)) and not any((path / part).is_file() for part in PARTS)
 
 
 def check_source(path: str | Path) -> None:
     """Raise InputError, before anything is written, where load() would find too little."""
     path = Path(path)
-    if path.is_dir():
-        check_parts(path)
-    elif path.is_file():
-        load_landmarks(path, video_info(path).frames)
-    else:
+    if not path.exists():
         raise InputError(f"{path}: no such file or folder; {ACCEPTED}")
+    if not is_clips(path):
+        check_parts(path)
+        return
+    for one in [clip.path for clip in listed_clips(path)] if path.is_dir() else [path]:
+        open_clip(one)
 
 
 def chosen(text: str | None) -> list[str] | int | None:
@@ -81,17 +95,35 @@ def split(takes: list[Take]) -> tuple[list[tuple[int, np.ndarray]], list[tuple[i
     return train, held
 
 
+def features_of(cfg: Config, device: torch.device
+                ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """audio.feature_extractor as the configuration wants it."""
+    return feature_extractor(cfg.audio_features, cfg.audio_window, device, cfg.sound_smooth)
+
+
+def for_clips() -> str:
+    """The features of the sound that `small` takes for clips; a printed line says which and why."""
+    if phones.available():
+        print("sound features: phones beside log-mel, which carry over from voice to voice "
+              "(--audio-features hubert: the paper's, a download of 380 MB)")
+        return "phones"
+    print("sound features: log-mel alone, as the phone recogniser is missing (pip install "
+          "hama==1.7.0; or --audio-features hubert: the paper's, a download of 380 MB)")
+    return "logmel"
+
+
 def prepare(cfg: Config, out: Path, device: torch.device) -> tuple[Corpus, Corpus]:
     """Read or render every frame, track, align the sound: training frames and held-out frames."""
     cache, source = out / "prepared", cfg.data
     # First, so that a wrong name fails at once.
-    features = feature_extractor(cfg.audio_features, cfg.audio_window, device)
+    features = features_of(cfg, device)
     if source is None:
         source = cache / "heads"
         if not (source / "data_verts.npy").is_file():
             print("no --data given: writing stand-in heads (not real people)")
             dataset.write_toyset(source, seed=cfg.seed)
-    takes = load(source, cfg.size, cache, chosen(cfg.subjects), chosen(cfg.sentences), cfg.seed)
+    takes = load(source, cfg.size, cache, chosen(cfg.subjects), chosen(cfg.sentences), cfg.seed,
+                 cfg.av_offset)
     corpora = []
     for name, part in zip(("train", "heldout"), split(takes)):
         corpora.append(Corpus([takes[i] for i, _ in part], [numbers for _, numbers in part]))

@@ -38,6 +38,7 @@ class Take:
     masks: UInt8[np.ndarray, "T H W"]           # 255 = head (mesh) or face (clip)
     background: UInt8[np.ndarray, "H W 3"]
     kind: str                                   # "mesh" | "clip"
+    av_offset: float = 0.0                      # s that the sound was moved by, see clip.sound_move
 
 
 # ---- where frames are kept -----------------------------------------------------------------------

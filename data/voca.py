@@ -33,8 +33,8 @@ VOCA_SPLIT = {  # by subject, as published in VOCA's README
 PARTS = ("data_verts.npy", "subj_seq_to_idx.pkl", "raw_audio_fixed.pkl", "templates.pkl")
 ACCEPTED = ("give a folder with data_verts.npy, subj_seq_to_idx.pkl, raw_audio_fixed.pkl, "
             "templates.pkl and a .ply with the faces (VOCASET: register at voca.is.tue.mpg.de; or "
-            "leave --data out for stand-in heads), or a clip NAME.mp4 with NAME.landmarks.npy "
-            "beside it")
+            "leave --data out for stand-in heads), a clip NAME.mp4 with NAME.landmarks.npy beside "
+            "it, or a folder of such clips")
 
 
 @dataclass
@@ -164,10 +164,20 @@ def choose(voca: Voca, subjects, sentences) -> list[tuple[str, str]]:
     default = [s for s in VOCA_SPLIT["train"] if s in everyone]
     if subjects is None or isinstance(subjects, int):
         subjects = _pick(subjects, default or everyone, "subjects", voca.folder)
-    subjects = _pick(subjects, everyone, "subjects", voca.folder)
-    known = sorted({seq for s in subjects for seq in voca.index[s]})
+    return pick_pairs(voca.index, subjects, sentences, voca.folder)
+
+
+def pick_pairs(index: dict, subjects: list[str] | int | None, sentences: list[str] | int | None,
+               folder: Path) -> list[tuple[str, str]]:
+    """Those (subject, sentence) pairs of {subject: {sentence: ...}} wanted, in a fixed order.
+
+    Names, how many (the first ones; of sentences, per subject) or None for all. InputError: unknown
+    names, with those that exist.
+    """
+    subjects = _pick(subjects, sorted(index), "subjects", folder)
+    known = sorted({seq for s in subjects for seq in index[s]})
     if not isinstance(sentences, int):
-        names = _pick(sentences, known, "sentences", voca.folder)
-        return [(s, seq) for s in subjects for seq in names if seq in voca.index[s]]
+        names = _pick(sentences, known, "sentences", folder)
+        return [(s, seq) for s in subjects for seq in names if seq in index[s]]
     return [(s, seq) for s in subjects
-            for seq in _pick(sentences, sorted(voca.index[s]), "sentences", voca.folder)]
+            for seq in _pick(sentences, sorted(index[s]), "sentences", folder)]

@@ -119,7 +119,8 @@ def shared(first: Checkpoint | None, cfg: Config) -> Checkpoint:
         return start
     changed = readers_of_change(first.cfg, cfg)
     if cfg.sync and "sync" not in changed:
-        start = replace(start, e_audio=first.e_audio, d_audio=first.d_audio)
+        start = replace(start, e_audio=first.e_audio, e_lip=first.e_lip,
+                        d_audio=first.d_audio)
     if "extractor" not in changed:
         start = replace(start, extractor=first.extractor)
         if cfg.code_per_frame == first.cfg.code_per_frame:

@@ -25,6 +25,7 @@ from tracking import eye_distance
 OUTER_EYES = (36, 45)  # iBUG: outer corners of the eyes
 MOUTH = slice(48, 68)
 UPPER_LIP, LOWER_LIP = [61, 62, 63], [67, 66, 65]  # inner edges, opposite each other
+MOUTH_CORNERS = (48, 54)
 
 # ---- PSNR and SSIM -------------------------------------------------------------------------------
 
@@ -169,6 +170,13 @@ def mouth_opening(landmarks: Float[np.ndarray, "T 68 2"]) -> Float[np.ndarray, "
     """Gap between the inner edges of the lips, mean of three places, in outer-eye distances."""
     gaps = np.linalg.norm(landmarks[:, UPPER_LIP] - landmarks[:, LOWER_LIP], axis=-1)  # (T, 3)
     return gaps.mean(1) / eye_distance(landmarks)
+
+
+def mouth_width(landmarks: Float[np.ndarray, "T 68 2"]) -> Float[np.ndarray, "T"]:
+    """Distance of the outer corners of the mouth, in outer-eye distances."""
+    left, right = MOUTH_CORNERS
+    across = np.linalg.norm(landmarks[:, left] - landmarks[:, right], axis=-1)  # (T,) px
+    return across / eye_distance(landmarks)
 
 
 # ---- Correlation and lag -------------------------------------------------------------------------

@@ -1,7 +1,8 @@
-"""sync_expert.py - Sec. 4.3: the expert that stands in for SyncNet [44]: our E_lip and E_audio.
+"""sync_expert.py - Sec. 4.3: the expert that stands in for SyncNet [44].
 
-They are trained by Eq. 8, as train.py trains its sync module, on other sentences, which no model
-here saw. Their distances have another scale than SyncNet's, so their scores compare with nothing
+Its E_lip looks at the mouth's pixels, as SyncNet does, since it judges renders. E_audio and E_lip
+are trained by Eq. 8, as train.py trains its sync module, on other sentences, which no model here
+saw. Their distances have another scale than SyncNet's, so their scores compare with nothing
 published. In: a corpus. Out: distances (T, 2k + 1) for measures.sync_confidence. Next: judges.py.
 """
 from __future__ import annotations
@@ -12,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 from tqdm import trange
 
-from audio import AudioEncoder, LipEncoder, draw_negatives, lips_loss
+from audio import AudioEncoder, draw_negatives, lips_loss
 from config import Config
 from data.corpus import Corpus
 from data.prepare import prepare
@@ -27,11 +29,34 @@ from tools.errors import InputError, first_line, replacing
 
 EXPERT_ITERS, ANCHORS = 700, 32
 SETTINGS = ("data", "subjects", "sentences", "seed", "size", "crop", "d_lip", "audio_features",
-            "audio_window")  # the settings that an expert depends on
+            "audio_window", "av_offset")  # the settings that an expert depends on
+
+
+class MouthEncoder(nn.Module):
+    """E_lip of the expert: a mouth crop -> F_lip, unit length.
+
+    Mouths of one person are alike: without any batch norm their features start almost parallel,
+    where Eq. 8 has hardly a gradient. So each layer is normalised over the batch, and the features
+    are centred before they get unit length.
+    """
+
+    def __init__(self, crop: int, d_out: int):
+        super().__init__()
+        layers, channels = [], 3
+        for width in (24, 32, 48, 64):
+            layers += [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.BatchNorm2d(width),
+                       nn.LeakyReLU(0.2)]
+            channels = width
+        self.net = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.2),
+                                 nn.Linear(channels * (crop // 16) ** 2, d_out),
+                                 nn.BatchNorm1d(d_out, affine=False))
+
+    def forward(self, mouth: Float[Tensor, "B 3 s s"]) -> Float[Tensor, "B k"]:
+        return F.normalize(self.net(mouth - 0.5), dim=-1)
 
 
 def sync_expert(cfg: Config, train_set: Corpus, work: Path, device: torch.device,
-                keep: Path | None = None) -> tuple[LipEncoder, AudioEncoder, str]:
+                keep: Path | None = None) -> tuple[MouthEncoder, AudioEncoder, str]:
     """E_lip, E_audio of an expert that stands in for SyncNet, and what it was trained on.
 
     Stand-in heads: sentences that the model was not trained on. A clip or a real set has none to
@@ -44,7 +69,7 @@ def sync_expert(cfg: Config, train_set: Corpus, work: Path, device: torch.device
     d_audio = int(train_set.f_a.shape[-1])
     key = {"what": what, "iters": EXPERT_ITERS, "frames": len(train_set), "d_audio": d_audio}
     key |= {name: getattr(cfg, name) for name in SETTINGS}
-    networks = (LipEncoder(cfg.crop, cfg.d_lip),
+    networks = (MouthEncoder(cfg.crop, cfg.d_lip),
                 AudioEncoder(d_audio, cfg.audio_window, cfg.d_lip))
     if keep is not None and keep.is_file() and _read_expert(keep, key, networks):
         return *(network.to(device).eval().requires_grad_(False) for network in networks), what
@@ -57,7 +82,7 @@ def sync_expert(cfg: Config, train_set: Corpus, work: Path, device: torch.device
     return *networks, what
 
 
-def _read_expert(path: Path, key: dict, networks: tuple[LipEncoder, AudioEncoder]) -> bool:
+def _read_expert(path: Path, key: dict, networks: tuple[MouthEncoder, AudioEncoder]) -> bool:
     """Load the kept weights into the networks; False where they were trained for something else."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -81,7 +106,7 @@ def other_sentences(cfg: Config, work: Path, device: torch.device) -> Corpus:
 
 
 def train_expert(corpus: Corpus, cfg: Config, iters: int, seed: int,
-                 device: torch.device = torch.device("cpu")) -> tuple[LipEncoder, AudioEncoder]:
+                 device: torch.device = torch.device("cpu")) -> tuple[MouthEncoder, AudioEncoder]:
     """E_lip and E_audio by Eq. 8, as train.py trains its sync module, on another corpus.
 
     Only weights and draws come from `seed`, and the crops are blurred and recoloured at random,
@@ -90,7 +115,7 @@ def train_expert(corpus: Corpus, cfg: Config, iters: int, seed: int,
     rng, noise = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        e_lip = LipEncoder(cfg.crop, cfg.d_lip).to(device)
+        e_lip = MouthEncoder(cfg.crop, cfg.d_lip).to(device)
         e_audio = AudioEncoder(corpus.f_a.shape[-1], cfg.audio_window, cfg.d_lip).to(device)
         weights = [*e_lip.parameters(), *e_audio.parameters()]
         optimiser = torch.optim.AdamW(weights, lr=1e-3, weight_decay=1e-2)
@@ -107,7 +132,7 @@ def train_expert(corpus: Corpus, cfg: Config, iters: int, seed: int,
 
 
 @torch.no_grad()
-def expert_distances(e_lip: LipEncoder, e_audio: AudioEncoder, crops: Float[Tensor, "T 3 s s"],
+def expert_distances(e_lip: MouthEncoder, e_audio: AudioEncoder, crops: Float[Tensor, "T 3 s s"],
                      f_a: Float[np.ndarray, "T w d"], max_offset: int,
                      frame_ids: Int[np.ndarray, "T"] | None = None) -> Distances:
     """Distances (T, 2k + 1), 0 to 2, between F_lip of frame t and F_al of frame t + j - k; a mask.

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from audio import feature_extractor
+from data.prepare import features_of
 from inference.run import Run
 from synthetic.cameras import turn
 
@@ -73,5 +73,5 @@ def sound_to_lips(run: Run, wave: Float[np.ndarray, "N"], time: Float[np.ndarray
     """F_lip of speech (N,) at 16 kHz at the times (T,) in s; None without the sync module."""
     if run.e_audio is None:
         return None
-    features = feature_extractor(run.cfg.audio_features, run.cfg.audio_window, run.device)
+    features = features_of(run.cfg, run.device)
     return lip_features(run, features(wave, time))

@@ -18,7 +18,7 @@ from data.corpus import Corpus
 from dhnerf import CODES, DHNeRF, LatentCodes, LatentExtractor
 from tools.errors import InputError, first_line, replacing
 
-FORMAT = 2  # of checkpoint.pt; raised when old files can no longer be read
+FORMAT = 3  # of checkpoint.pt; raised when old files can no longer be read
 LISTED = 8  # takes in an error message
 
 
@@ -26,13 +26,14 @@ LISTED = 8  # takes in an error message
 class Checkpoint:
     """What checkpoint.pt holds: a configuration, and what the stages have made so far, else None.
 
-    extractor, e_audio, model, codes: weights; d_audio: width of F_A; references: the barred C of
-    Eq. 6, by code; takes, backgrounds: see `describe`; adam, adam_codes: states of the optimisers;
-    iteration: how many the field has had.
+    extractor, e_audio, e_lip, model, codes: weights; d_audio: width of F_A; references: the barred
+    C of Eq. 6, by code; takes, backgrounds: see `describe`; adam, adam_codes: states of the
+    optimisers; iteration: how many the field has had.
     """
     cfg: Config
     extractor: dict | None = None
     e_audio: dict | None = None
+    e_lip: dict | None = None
     d_audio: int | None = None
     references: dict[str, Tensor] | None = None
     takes: list[dict] | None = None
@@ -172,7 +173,7 @@ def _build_run(checkpoint: Checkpoint, device: torch.device) -> Run:
         codes = codes.of_frames(middle_frames(checkpoint.takes))
     e_audio = None
     if cfg.sync:
-        e_audio = AudioEncoder(checkpoint.d_audio, cfg.audio_window, cfg.d_lip)
+        e_audio = AudioEncoder(checkpoint.d_audio, cfg.audio_window, cfg.d_lip, cfg.sound_layers)
         e_audio.load_state_dict(checkpoint.e_audio)
         e_audio.eval().to(device)
     return Run(cfg, model.eval().to(device), codes.to(device), extractor.eval().to(device), e_audio,

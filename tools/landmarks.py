@@ -9,10 +9,11 @@ In:  CLIP.landmarks.npy, or the folder CLIP.lms/ of text files; for the detector
 Out: (T, 68, 2) float32 px, x right, y down, pixel centres at +0.5; NaN: no face in that frame.
 Read next: tracking.py (pose and expression from these points).
 """
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from tools.errors import InputError, replacing
 from tools.media import read_frames
@@ -85,6 +86,31 @@ MEDIAPIPE_68 = np.array([
     78, 82, 13, 312, 308, 317, 14, 87])  # lips, inside
 
 
+def have_detector() -> bool:
+    """Whether MediaPipe can be imported here."""
+    try:
+        from mediapipe.python.solutions.face_mesh import FaceMesh  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def find_faces(frames: Iterable[UInt8[np.ndarray, "H W 3"]]) -> Float[np.ndarray, "T 68 2"]:
+    """MediaPipe on the frames of one video, in order: (T, 68, 2) float32 px, NaN: no face.
+
+    Raises ImportError without MediaPipe.
+    """
+    from mediapipe.python.solutions.face_mesh import FaceMesh
+    found = []
+    with FaceMesh(static_image_mode=False, max_num_faces=1, refine_landmarks=True) as mesh:
+        for frame in frames:
+            faces, points = mesh.process(frame).multi_face_landmarks, np.full((478, 2), np.nan)
+            if faces:
+                points = np.array([[p.x, p.y] for p in faces[0].landmark])
+            found.append(points[MEDIAPIPE_68] * [frame.shape[1], frame.shape[0]])
+    return np.array(found, np.float32).reshape(-1, 68, 2)
+
+
 def detect(clip: str | Path, force: bool = False) -> Float[np.ndarray, "T 68 2"]:
     """Run MediaPipe on a clip; write CLIP.landmarks.npy: (T, 68, 2) float32 px, NaN: no face.
 
@@ -96,23 +122,14 @@ def detect(clip: str | Path, force: bool = False) -> Float[np.ndarray, "T 68 2"]
         raise InputError(f"{target}: exists; add --force to replace it")
     if not clip.is_file():
         raise InputError(f"{clip}: no such file; check the path")
-    try:
-        from mediapipe.python.solutions.face_mesh import FaceMesh
-    except ImportError as error:
+    if not have_detector():
         raise InputError(
             f"{clip}: detecting needs MediaPipe, in an environment of its own; make it: python3.11 "
             "-m venv mp && mp/bin/pip install -r requirements-landmarks.txt && mp/bin/python "
-            f"tracking.py {clip} --detect") from error
-    found = []
-    with FaceMesh(static_image_mode=False, max_num_faces=1, refine_landmarks=True) as mesh:
-        for frame in read_frames(clip):
-            faces, points = mesh.process(frame).multi_face_landmarks, np.full((478, 2), np.nan)
-            if faces:
-                points = np.array([[p.x, p.y] for p in faces[0].landmark])
-            found.append(points[MEDIAPIPE_68] * [frame.shape[1], frame.shape[0]])
-    landmarks = np.array(found, np.float32).reshape(-1, 68, 2)
+            f"tracking.py {clip} --detect")
+    landmarks = find_faces(read_frames(clip))
     if not np.isfinite(landmarks).any():
-        raise InputError(f"{clip}: no face in {len(found)} frames; "
+        raise InputError(f"{clip}: no face in {len(landmarks)} frames; "
                          "give a clip of one upright, well-lit face")
     with replacing(target) as temporary, open(temporary, "wb") as file:
         np.save(file, landmarks)
