@@ -139,9 +139,8 @@ def feature_extractor(source: str, window: int, device: torch.device = torch.dev
 class AudioEncoder(nn.Module):
     """E_audio: a window of F_A -> F_al, unit length; `layers` convolutions over time, a linear one.
 
-    noise: of the features in training, in their standard deviations. A few seconds of speech are
-    learnt by heart in no time; through noise, and by a linear map (layers 0), only what many frames
-    share is learnt.
+    noise: of the features in training, in standard deviations. Seconds of speech are soon learnt by
+    heart; through noise, and by a linear map (layers 0), only what many frames share is learnt.
     """
 
     def __init__(self, d_in: int, window: int, d_out: int, layers: int = 3, noise: float = 0.0,

@@ -33,9 +33,9 @@ from audio import AudioEncoder, LipEncoder, draw_negatives, lips_loss
 from config import CLIP, LOG_EVERY, PRESETS, Config, shortened
 from data.clip import asked_offset
 from data.corpus import Corpus
-from data.prepare import check_source, features_of, for_clips, is_clips, prepare
+from data.prepare import check_source, for_clips, is_clips, prepare, speech_of
 from data.sampling import contrast, contrasted, lookalikes, patch_corners, probabilities
-from data.voices import Speech, speech_of, with_voices
+from data.voices import Speech
 from dhnerf import CODES, DHNeRF, LatentCodes, LatentExtractor
 from evaluation import report
 from inference.run import Checkpoint, check_takes, load_run, pick_device
@@ -356,16 +356,13 @@ def sync_module(cfg: Config, d_audio: int, device: torch.device) -> tuple[AudioE
 
 def sync_stage(checkpoint: Checkpoint, corpus: Corpus, out: Path, device: torch.device, log: Log
                ) -> LipEncoder:
-    """E_lip of the checkpoint; where it has none, E_audio and E_lip are trained, as it then has."""
+    """E_lip of the checkpoint; where it has none, E_audio and E_lip are trained and kept there."""
     cfg = checkpoint.cfg
     if checkpoint.e_lip is not None:
         _, e_lip = sync_module(cfg, checkpoint.d_audio, device)
         e_lip.load_state_dict(checkpoint.e_lip)
         return e_lip.eval().requires_grad_(False)
-    speech = speech_of(corpus)
-    if cfg.voices and len(corpus.names["id"]) == 1:
-        speech = with_voices(speech, cfg.voices, features_of(cfg, device))
-    e_audio, e_lip = train_sync(cfg, speech, device, log)
+    e_audio, e_lip = train_sync(cfg, speech_of(corpus, cfg, device), device, log)
     checkpoint.e_audio, checkpoint.e_lip = e_audio.state_dict(), e_lip.state_dict()
     checkpoint.d_audio = int(corpus.f_a.shape[-1])
     checkpoint.write(out)
@@ -454,10 +451,7 @@ def open_folder(out: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Train a run from the command line, or go on with one.
-
-    Raises InputError for whatever the user can put right.
-    """
+    """Train a run from the command line, or go on; InputError for what the user can put right."""
     args = parse(sys.argv[1:] if argv is None else argv)
     device = pick_device(args.device)
     out = args.out or Path("runs") / (Path(args.data).stem if args.data else "heads")

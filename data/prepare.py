@@ -19,6 +19,7 @@ from data.mesh_takes import load_meshes
 from data.people import listed_clips, load_clips, videos_in
 from data.take import Take
 from data.voca import ACCEPTED, PARTS, check_parts
+from data.voices import Speech, spoken_in, with_voices
 from synthetic import dataset
 from tools import phones
 from tools.errors import InputError
@@ -99,6 +100,14 @@ def features_of(cfg: Config, device: torch.device
                 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """audio.feature_extractor as the configuration wants it."""
     return feature_extractor(cfg.audio_features, cfg.audio_window, device, cfg.sound_smooth)
+
+
+def speech_of(corpus: Corpus, cfg: Config, device: torch.device) -> Speech:
+    """What the sync module learns from: of one person alone, with stand-in voices beside it."""
+    speech = spoken_in(corpus)
+    if not cfg.voices or len(corpus.names["id"]) > 1:
+        return speech
+    return with_voices(speech, cfg.voices, features_of(cfg, device))
 
 
 def for_clips() -> str:

@@ -5,7 +5,7 @@ part of what Eq. 8 sees can be theirs: what a closed mouth sounds like does not 
 
 In:  Corpus; the function of audio.py that makes F_A.
 Out: Speech: F_A and lips of every frame, and how often each is drawn.
-Read next: train.py (train_sync); offset.py reads lips from sound by the same voices.
+Read next: prepare.py; offset.py reads lips from sound by the same voices.
 """
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def stand_in_voices() -> list[tuple[Float[np.ndarray, "T 68 2"], Float[np.ndarra
     return voices
 
 
-def speech_of(corpus: Corpus) -> Speech:
+def spoken_in(corpus: Corpus) -> Speech:
     """The speech of a corpus, every frame as often as the others."""
     n = len(corpus)
     return Speech(corpus.f_a, corpus.lips, corpus.take, corpus.time, corpus.label["id"],
