@@ -56,7 +56,8 @@ class Mouths:
 
     opening, width: of the rendered mouth; true_opening, true_width: of the speaker, at the same
     times; replayed: opening in the training frame whose C_ex and pose are replayed; own: opening in
-    all training frames of the take that is replayed.
+    all training frames of the take that is replayed; lids, replayed_lids: opening of the eyes, of
+    the render and of the replayed frame.
     """
     fps: float
     opening: Float[np.ndarray, "N"]
@@ -65,6 +66,8 @@ class Mouths:
     true_width: Float[np.ndarray, "N"]
     replayed: Float[np.ndarray, "N"]
     own: Float[np.ndarray, "M"]
+    lids: Float[np.ndarray, "N"] | None = None
+    replayed_lids: Float[np.ndarray, "N"] | None = None
 
 
 def at_times(values: Float[np.ndarray, "T"], seconds: Float[np.ndarray, "T"],
@@ -117,10 +120,11 @@ def scores(mouths: Mouths) -> dict[str, float | int]:
     moves = NAN
     if np.isfinite(mouths.opening).any():
         moves = float(np.nanstd(mouths.opening) / (np.nanstd(mouths.own) + 1e-9))
+    lids = NAN if mouths.lids is None else follows(mouths.lids, mouths.replayed_lids)[0]
     names = ("r", "best r", "lag")
     return {f"opening {name}": x for name, x in zip(names, opening)} | {
         f"width {name}": x for name, x in zip(names, width)} | {
-        "replay r": replay, "moves": moves,
+        "replay r": replay, "lids r": lids, "moves": moves,
         "jitter": jitter(mouths.opening, mouths.fps),
         "own jitter": jitter(mouths.own, mouths.fps)}
 
@@ -263,17 +267,17 @@ class Stage:
         return Video(take.subject, take, TAIL, take.fps, ids, frames,
                      backwards[back_and_forth(len(backwards), T)])
 
-    def opening_of(self, index: Int[np.ndarray, "T"]) -> Float[np.ndarray, "T"]:
-        """Mouth opening in training frames `index`, from the subject's own landmarks."""
-        found = [self.train_set.takes[self.train_set.take[i]].landmarks[self.train_set.frame[i]]
-                 for i in index]
-        return measures.mouth_opening(np.stack(found))
+    def landmarks_of(self, index: Int[np.ndarray, "T"]) -> Float[np.ndarray, "T 68 2"]:
+        """The subject's own landmarks in training frames `index`."""
+        return np.stack([self.train_set.takes[self.train_set.take[i]].landmarks[
+            self.train_set.frame[i]] for i in index])
 
     def own_opening(self, subject: str) -> Float[np.ndarray, "M"]:
         """That of all training frames of the take that is replayed, nan where one is missing."""
         number = [take.subject for take in self.train_set.takes].index(subject)
         ids = self.train_set.takes[number].frame_ids[self.train_set.numbers[number]]
-        return measures.by_frame_id(self.opening_of(indices(self.train_set, number)), ids)
+        marks = self.landmarks_of(indices(self.train_set, number))
+        return measures.by_frame_id(measures.mouth_opening(marks), ids)
 
     def mouths(self, video: Video, marks: Float[np.ndarray, "T 68 2"]) -> Mouths:
         """All curves of a video in which the finder found `marks`."""
@@ -286,12 +290,14 @@ class Stage:
         def true(measure):
             return spread(at_times(measure(speaker.landmarks), seconds, wanted))
 
-        replayed = np.full(len(marks), np.nan)
+        replayed = np.full((len(marks), 68, 2), np.nan)
         if video.replay is not None:
-            replayed = self.opening_of(video.replay)
+            replayed = self.landmarks_of(video.replay)
         return Mouths(video.fps, spread(measures.mouth_opening(marks)),
                       spread(measures.mouth_width(marks)), true(measures.mouth_opening),
-                      true(measures.mouth_width), spread(replayed), self.own_opening(video.subject))
+                      true(measures.mouth_width), spread(measures.mouth_opening(replayed)),
+                      self.own_opening(video.subject), spread(measures.lid_opening(marks)),
+                      spread(measures.lid_opening(replayed)))
 
 
 # ---- what is written -----------------------------------------------------------------------------
@@ -359,7 +365,8 @@ def note(run: Run, finder: Finder) -> str:
         "positive where the render is late. Replay r: partial correlation of the opening with that "
         "of the training frames whose C_ex is replayed, the speaker's at lag 0 removed: near 0 "
         "where the sound alone moves the lips; a replayed pose, in which an open mouth looks wider "
-        "or not, adds to it. Moves: s.d. of the rendered opening over that of the subject's own in "
+        "or not, adds to it. Lids r: correlation of the eyes' opening with that of the replayed "
+        "frames. Moves: s.d. of the rendered opening over that of the subject's own in "
         f"training. Jitter: share of the opening's variance above {JITTER_HZ:g} Hz, of the render "
         f"and of the subject's own in training. Rows of {TRUE} are not renders: they show what the "
         f"finder makes of the subject's pictures at this size. {TAIL.capitalize()}: the clip that "

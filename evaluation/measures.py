@@ -179,6 +179,12 @@ def mouth_width(landmarks: Float[np.ndarray, "T 68 2"]) -> Float[np.ndarray, "T"
     return across / eye_distance(landmarks)
 
 
+def lid_opening(landmarks: Float[np.ndarray, "T 68 2"]) -> Float[np.ndarray, "T"]:
+    """Mean distance of the lids of both eyes in outer-eye distances: small in a blink."""
+    upper, lower = landmarks[:, [37, 38, 43, 44]], landmarks[:, [41, 40, 47, 46]]
+    return np.linalg.norm(upper - lower, axis=-1).mean(1) / eye_distance(landmarks)
+
+
 # ---- Correlation and lag -------------------------------------------------------------------------
 
 def by_frame_id(values: Float[np.ndarray, "T"], frame_ids: Int[np.ndarray, "T"]
