@@ -27,6 +27,7 @@ from tools.sound import STEP, in_chunks, log_mel, speech_power
 
 HUBERT = "facebook/hubert-base-ls960"  # what `--audio-features hubert` means
 FRAME, HOP_HUBERT = 400, 320  # samples: a vector of HuBERT sees 25 ms, the next is 20 ms on
+PHONES = 2.0  # standard deviations of theirs for one of log-mel: E_audio's noise hides less of them
 PAUSE = 0.3  # seconds around what is loud that count as speech, see `standardised`
 
 
@@ -113,19 +114,20 @@ def feature_extractor(source: str, window: int, device: torch.device = torch.dev
     model (`--audio-features`). smooth: s, sigma of a Gaussian over time: lips cannot jitter.
     Raises InputError where its recogniser or model is missing.
     """
-    kinds = [log_mel]
+    kinds = [(log_mel, 1.0)]
     if source == "phones":
         recogniser()  # so that its absence is said at once
-        kinds = [log_mel, phone_features]
+        kinds += [(phone_features, PHONES)]
     elif source != "logmel":
         model, normalise = load_hubert(HUBERT if source == "hubert" else source)
         model.to(device)
-        kinds = [lambda wave: hubert_features(wave, model, normalise)]
+        kinds = [(lambda wave: hubert_features(wave, model, normalise), 1.0)]
 
     def extract(wave: np.ndarray, frame_times: np.ndarray) -> np.ndarray:
         parts = []
-        for features, times in (kind(wave) for kind in kinds):
-            features = standardised(features, times, wave)
+        for kind, scale in kinds:
+            features, times = kind(wave)
+            features = scale * standardised(features, times, wave)
             if smooth and len(times) > 1:
                 features = gaussian_filter1d(features, smooth / (times[1] - times[0]), axis=0)
             parts.append(align_to_frames(features, times, frame_times, window))
@@ -147,7 +149,6 @@ class AudioEncoder(nn.Module):
                  width: int = 64):
         super().__init__()
         self.noise = noise
-        self.norm = nn.BatchNorm1d(d_in, affine=False)  # features of any model and level
         convs, channels, length = [], d_in, window
         for stride in (1, 2, 2)[:layers]:
             convs += [nn.Conv1d(channels, width, 3, stride, padding=1), nn.LeakyReLU(0.2)]
@@ -159,7 +160,7 @@ class AudioEncoder(nn.Module):
                                  nn.BatchNorm1d(d_out, affine=False))
 
     def forward(self, f_a: Float[Tensor, "B w d"]) -> Float[Tensor, "B k"]:
-        x = self.norm(f_a.transpose(1, 2))  # (B, d, w)
+        x = f_a.transpose(1, 2)  # (B, d, w)
         if self.training and self.noise:
             x = x + self.noise * torch.randn_like(x)
         return F.normalize(self.out(self.convs(x)), dim=-1)
