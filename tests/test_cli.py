@@ -294,6 +294,7 @@ def test_animate_with_silence_works(run_folder):
 @pytest.mark.parametrize("change, message", [
     (lambda path: path.write_bytes(path.read_bytes()[:5000]), "damaged"),
     (lambda path: torch.save({"weights": torch.zeros(3)}, path), "not a checkpoint"),
+    (lambda path: torch.save(torch.load(path, weights_only=True) | {"format": 2}, path), "format 2, this program reads 3"),
     (lambda path: path.unlink(), "no such file")])
 def test_animate_with_a_bad_checkpoint(run_folder, capfd, change, message):
     Path("run").mkdir()
@@ -435,7 +436,8 @@ def test_table2_trains_scores_and_goes_on(tmp_path, quick_judges, monkeypatch):
     runs = {name: tmp_path / "t2" / "seed5" / name for name in ablation.TABLE2.variants}
     state = {name: torch.load(path / "checkpoint.pt", weights_only=True) for name, path in runs.items()}
     assert all(torch.equal(state["full"]["extractor"][k], state["no_dis"]["extractor"][k]) for k in state["full"]["extractor"])
-    assert "e_audio" not in state["no_sync"] and "e_audio" in state["no_dis"]
+    assert not {"e_audio", "e_lip"} & state["no_sync"].keys() and {"e_audio", "e_lip"} <= state["no_dis"].keys()
+    assert all(torch.equal(state["full"]["e_lip"][k], state["no_dis"]["e_lip"][k]) for k in state["full"]["e_lip"])
     assert state["no_dis"]["config"]["lambda_dis"] == 0 and state["full"]["config"]["lambda_dis"] > 0
     rows = list(csv.DictReader((tmp_path / "t2" / "table2.csv").open()))
     assert [row["model"] for row in rows] == [variant.name for variant in ablation.TABLE2.variants.values()]
@@ -470,7 +472,7 @@ def test_choices_trains_and_scores_every_row(tmp_path, quick_judges, monkeypatch
     assert [bool((heads[:, -1] == 128).all()) for heads in crops] == [True, False], "each extractor sees what it learnt on"
     first, second = (torch.load(tmp_path / "seed0" / key / "checkpoint.pt", weights_only=True) for key in ("full", "other"))
     same = lambda part: all(torch.equal(first[part][k], second[part][k]) for k in first[part])
-    assert same("e_audio") and not same("extractor"), "only the extractor has seen other crops"
+    assert same("e_audio") and same("e_lip") and not same("extractor"), "only the extractor has seen other crops"
     frames = sum(len(take["cam_to_head"]) for take in first["takes"])
     codes = second["codes"]
     assert len(codes["tables.id.weight"]) == frames > len(first["codes"]["tables.id.weight"]) == 2
@@ -487,21 +489,22 @@ def test_choices_trains_and_scores_every_row(tmp_path, quick_judges, monkeypatch
 
 def test_a_row_takes_over_what_its_change_leaves_alone():
     first = Checkpoint(SMALL, extractor={"w": 1}, references={"id": torch.zeros(2)}, takes=[], backgrounds=torch.zeros(1),
-                       e_audio={"w": 5}, d_audio=6, model={"w": 7}, iteration=9)
+                       e_audio={"w": 5}, e_lip={"w": 8}, d_audio=6, model={"w": 7}, iteration=9)
 
     def taken(**change):
         start = ablation.shared(first, dataclasses.replace(SMALL, **change))
         assert start.model is None and start.iteration == 0 and start.cfg == dataclasses.replace(SMALL, **change)
-        return {name for name in ("extractor", "references", "takes", "backgrounds", "e_audio", "d_audio")
+        return {name for name in ("extractor", "references", "takes", "backgrounds", "e_audio", "e_lip", "d_audio")
                 if getattr(start, name) is not None}
 
-    everything, sync = taken(), {"e_audio", "d_audio"}
-    assert len(everything) == 6
+    everything, sync = taken(), {"e_audio", "e_lip", "d_audio"}
+    assert len(everything) == 7
     assert taken(lambda_dis=0.0) == taken(random_codes=True) == taken(lip_dropout=0.2) == everything
     assert taken(sync=False) == everything - sync
     assert taken(d_ex=8) == taken(blank_mouth=False) == sync
     assert taken(code_per_frame=True) == {"extractor"} | sync
-    assert taken(d_lip=8) == everything - sync
+    assert taken(d_lip=8) == taken(voices=0.3) == taken(sound_layers=0) == taken(sound_noise=0.1) == everything - sync
+    assert taken(sound_smooth=0.1) == set(), "F_A is part of the data"
     assert taken(tau=0.1) == taken(crop=32) == set(), "what both networks read"
     assert ablation.shared(None, SMALL) == Checkpoint(SMALL)
 

@@ -1,4 +1,4 @@
-"""test_corpus.py - frame pairs (Eq. 7) and the contrast that trains the code extractor (Sec. 3.3, Eq. 8).
+"""test_corpus.py - frame pairs (Eq. 7), the shape of the lips (Sec. 3.4), and the contrast that trains the code extractor (Sec. 3.3, Eq. 8).
 
 Takes are built here by hand, with labels and expressions that the tests choose.
 """
@@ -8,7 +8,7 @@ import torch
 
 from data import corpus, sampling
 from data.corpus import Corpus
-from data.crops import mouth_crop, stable_crop, without_mouth
+from data.crops import CANONICAL, lip_shapes, mouth_crop, stable_crop, without_mouth
 from data.sampling import contrast, contrasted, probabilities, lookalikes, patch_corners
 from data.take import Take
 
@@ -175,6 +175,80 @@ def test_mouth_crops_stand_still_across_blocks(tmp_path):
     c.prepare(tmp_path, 16, lambda wave, frame_times: np.zeros((len(frame_times), 1, 1), np.float32))
     assert np.array_equal(c.mouths[250], c.mouths[270]), \
         "the same picture with the same landmarks gives another mouth crop in another block"
+
+
+# --------------------------------------------------------------------------------------------------- lip shapes
+
+def faces(T=6, seed=0):
+    """Faces whose points all wander a little, so that none fits the crop's places exactly."""
+    return face_landmarks(T) + np.random.default_rng(seed).normal(0, 0.4, (T, 68, 2))
+
+
+def test_lip_shapes_scalar_transcription():
+    """One frame: the similarity w = a z + b of least squares for eyes and nose, points as complex numbers, in loops."""
+    marks = faces(3)[1]
+    stable = [36, 39, 42, 45, 27, 28, 29, 30, 33]  # eye corners, bridge and base of the nose
+    z = [complex(*marks[i]) for i in stable]
+    w = [complex(*place) for place in CANONICAL]
+    z0, w0 = sum(z) / 9, sum(w) / 9
+    a = sum((p - z0).conjugate() * (q - w0) for p, q in zip(z, w)) / sum(abs(p - z0) ** 2 for p in z)
+    lips = [a * complex(*point) for point in marks[48:68]]
+    middle = sum(lips) / 20
+    want = [part for lip in lips for part in ((lip - middle).real, (lip - middle).imag)]
+    got = lip_shapes(faces(3))
+    assert got.shape == (3, 40) and np.allclose(got[1], want, atol=1e-6)
+
+
+@pytest.mark.parametrize("turn, scale, shift", [(0.0, 1.0, (30.0, -8.0)), (0.5, 1.0, (0, 0)), (0.0, 2.5, (0, 0)),
+                                                (-0.4, 0.3, (5.0, 90.0))], ids=["shift", "turn", "scale", "all"])
+def test_lip_shapes_do_not_see_where_how_large_or_how_turned_a_face_is(turn, scale, shift):
+    marks = faces()
+    matrix = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    assert np.allclose(lip_shapes(marks @ matrix.T + shift), lip_shapes(marks), atol=1e-6)
+
+
+def test_lip_shapes_see_an_opening_mouth_and_nothing_else_of_the_face():
+    marks = faces()
+    still = lip_shapes(marks)
+    opened, elsewhere, lower = marks.copy(), marks.copy(), marks.copy()
+    opened[:, 55:60, 1] += 2.0  # the lower lip
+    assert (np.linalg.norm(lip_shapes(opened) - still, axis=1) > 0.05).all()
+    elsewhere[:, :27] += 3.0  # jaw and brows
+    lower[:, 48:] += [0.0, 2.0]  # the whole mouth
+    for other in (elsewhere, lower):
+        assert np.allclose(lip_shapes(other), still, atol=1e-6)
+
+
+def test_lips_are_compared_with_the_person_alone():
+    """Zero mean and unit spread for each person, one scale for all 40 numbers; nobody changes another's."""
+    g, person = np.random.default_rng(0), np.array([0, 1] * 30)
+    lips = g.normal(size=(60, 40)) * np.linspace(0.5, 2, 40) + g.normal(size=40)
+    got = corpus.per_person(lips, person)
+    for who in (0, 1):
+        own = got[person == who].astype(np.float64)
+        assert np.allclose(own.mean(0), 0, atol=1e-6) and own.std() == pytest.approx(1, abs=1e-5)
+        ratio = own.std(0) / lips[person == who].std(0)
+        assert np.allclose(ratio, ratio[0], rtol=1e-4), "a point that hardly moves must not count as much as the others"
+    wider = lips.copy()
+    wider[person == 1] = 7 * wider[person == 1] + 3
+    other = corpus.per_person(wider, person)
+    assert np.array_equal(other[person == 0], got[person == 0]), "a person is measured by another's mouth"
+    assert np.allclose(other[person == 1], got[person == 1], atol=1e-4), "how wide a mouth opens says no other sounds"
+    assert lips.dtype == np.float64 and not np.shares_memory(lips, got)
+
+
+def test_lips_of_a_corpus_are_those_of_its_frames():
+    takes = [make_take("a/1", T=8), make_take("b/1", T=5, labels=(1, 0, 0)), make_take("a/2", T=4)]
+    for i, take in enumerate(takes):
+        take.landmarks[:] = faces(len(take.landmarks), i)
+    numbers = [np.arange(2, 8), np.arange(5), np.arange(4)]
+    c = Corpus(takes, numbers)
+    raw = np.concatenate([lip_shapes(take.landmarks[some]) for take, some in zip(takes, numbers)])
+    assert c.lips.shape == (15, 40) and c.lips.dtype == np.float32
+    person = np.array([0] * 6 + [1] * 5 + [0] * 4)  # both takes of a person together
+    for who in (0, 1):
+        own = raw[person == who] - raw[person == who].mean(0)
+        assert np.allclose(c.lips[person == who], own / own.std(), atol=1e-4)
 
 
 # ------------------------------------------------------------------------------------------------------ probabilities

@@ -15,8 +15,7 @@ from torch.nn.functional import normalize
 
 import evaluate
 import tracking
-from audio import AudioEncoder
-from config import SMALL
+from config import CLIP, SMALL
 from data.clip import load_clip
 from data.prepare import prepare
 from dhnerf import DHNeRF, LatentCodes, LatentExtractor
@@ -25,6 +24,7 @@ from evaluation import heldout, landmark_regressor, measures
 from inference.run import Checkpoint, load_run
 from tools import media
 from tools.errors import InputError
+from train import sync_module
 
 CPU = torch.device("cpu")
 N = 400
@@ -49,6 +49,14 @@ def scored(opening, width=None, true=None, true_width=None, replayed=None, own=N
 
 
 # ---- scores --------------------------------------------------------------------------------------
+
+def test_lids_are_compared_with_those_of_the_replayed_frames():
+    curves = [babble(seed) for seed in range(6)]
+    lids = lambda *pair: D.scores(D.Mouths(25.0, *curves, *pair))["lids r"]
+    assert lids(2 * curves[0] + 1, curves[0]) == pytest.approx(1) and lids(-curves[0], curves[0]) == pytest.approx(-1)
+    assert abs(lids(curves[0], babble(7))) < 0.4, "lids that go their own way"
+    assert np.isnan(lids()), "nothing is replayed"
+
 
 def test_a_render_that_is_the_speaker():
     speaker, width = babble(0), babble(1)
@@ -213,7 +221,7 @@ def film(path, frames, fps, seed):
 
 def untrained(data, folder):
     """A run folder as train.py leaves it, but for the training."""
-    cfg = replace(SMALL, data=str(data), size=32, crop=32, n_coarse=4, n_fine=2)
+    cfg = replace(SMALL, **CLIP, data=str(data), size=32, crop=32, n_coarse=4, n_fine=2)
     corpus, _ = prepare(cfg, folder / "work", CPU)
     torch.manual_seed(0)
     counts = {name: len(corpus.names[name]) for name in ("id", "al", "ill")} | {"ex": len(corpus)}
@@ -221,7 +229,7 @@ def untrained(data, folder):
                          for name, n in counts.items()})
     d_audio = corpus.f_a.shape[-1]
     checkpoint = Checkpoint(cfg, extractor=LatentExtractor(cfg).state_dict(), d_audio=d_audio,
-                            e_audio=AudioEncoder(d_audio, cfg.audio_window, cfg.d_lip).state_dict(),
+                            e_audio=sync_module(cfg, d_audio, CPU)[0].state_dict(),
                             model=DHNeRF(cfg).state_dict(), codes=codes.state_dict())
     checkpoint.describe(corpus)
     (folder / "run").mkdir()
@@ -323,6 +331,8 @@ def test_curves_are_at_the_times_of_the_render(made, stage, renderer):
     own = np.load(made / "own.landmarks.npy").astype(np.float64)
     assert np.allclose(mouths.own, measures.mouth_opening(own)[:40], atol=1e-4)
     assert np.allclose(mouths.replayed, mouths.own[:30]), "the run replays its first 30 frames"
+    assert np.allclose(mouths.lids, measures.lid_opening(marks))
+    assert np.allclose(mouths.replayed_lids, measures.lid_opening(own)[:30], atol=1e-4)
 
 
 def test_a_missing_frame_of_a_tail_leaves_a_gap(made, stage, renderer):

@@ -298,6 +298,17 @@ def test_mouth_opening_by_hand():
     assert np.allclose(measures.mouth_opening(3 * marks), [4.5 / 50, 0]), "of any image size"
 
 
+def test_lid_opening_by_hand():
+    """37, 38 and 43, 44 are the upper lids, 41, 40 and 47, 46 the lower ones, opposite each other."""
+    marks = np.zeros((2, 68, 2))
+    marks[:, 36], marks[:, 45] = [10, 20], [40, 60]
+    for upper, lower, gap in ((37, 41, 1.0), (38, 40, 2.0), (43, 47, 3.0), (44, 46, 6.0)):
+        marks[:, upper] = marks[:, lower] = [9 * upper, 7]
+        marks[0, lower] += [0.6 * gap, 0.8 * gap]
+    assert np.allclose(measures.lid_opening(marks), [3 / 50, 0]), "the second frame blinks"
+    assert np.allclose(measures.lid_opening(3 * marks), [3 / 50, 0]), "of any image size"
+
+
 # ---- Correlation and lag -------------------------------------------------------------------------
 
 

@@ -2,12 +2,12 @@
 import numpy as np
 import pytest
 
-import audio
 import tracking
 from synthetic import dataset, figures, shape, speech, surface
 from synthetic.cameras import (CAMERA_DISTANCE, HEAD_HEIGHT, camera_of_motion, default_camera,
                                head_motion, project)
 from tools.media import to_mono_16k
+from tools.sound import log_mel, mel_filters
 
 SIZE, FPS = 512, 30
 
@@ -62,7 +62,7 @@ def vowel_frames(subject, sentence):
     """Log-mel vectors at the middle of each vowel of a sentence, and the vowels."""
     _, wave, text = dataset.recording(0, subject, sentence, 2.0)
     length = len(wave) / speech.SAMPLE_RATE
-    features, times = audio.log_mel(to_mono_16k(wave, speech.SAMPLE_RATE))
+    features, times = log_mel(to_mono_16k(wave, speech.SAMPLE_RATE))
     starts = speech.phoneme_times(text, length)
     middle = (starts[:-1] + starts[1:]) / 2
     at = [k for k, p in enumerate(text) if p in speech.VOWELS]
@@ -99,9 +99,9 @@ def test_formants_move_within_a_sentence():
     """From "u" (750 Hz) to "i" (2250 Hz) the second formant crosses; the strongest band above 600
     Hz must follow."""
     wave = speech.speak("_uiuiui_", 2.0, 120.0, 1.0, np.random.default_rng(0))
-    features, times = audio.log_mel(to_mono_16k(wave, speech.SAMPLE_RATE))
+    features, times = log_mel(to_mono_16k(wave, speech.SAMPLE_RATE))
     starts = speech.phoneme_times("_uiuiui_", 2.0)
-    filters = audio.mel_filters().numpy()
+    filters = mel_filters().numpy()
     hertz = filters @ np.linspace(0, 8000, 257)  # centre of each band
     high = hertz > 1400
     share = np.exp(4 * features)[:, high].sum(1) / np.exp(4 * features)[:, (hertz > 550)].sum(1)
