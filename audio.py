@@ -1,7 +1,7 @@
 """audio.py - Sec. 3.1, 3.4: speech features F_A, aligned with the frames, and the lip sync module.
 
-In: sound (N,) at 16 kHz, the shape of the lips (T, 40). Out: F_A (T, w, d), a window of features
-per frame; F_al = E_audio(F_A) and F_lip = E_lip(lips), both (T, d_lip), which Eq. 8 brings together.
+In: sound (N,) at 16 kHz, the shape of the lips (T, 40). Out: F_A (T, w, d), a window of features a
+frame; F_al = E_audio(F_A) and F_lip = E_lip(lips), both (T, d_lip), which Eq. 8 brings together.
 
 Sound and frames are paired by time stamps, never by index: HuBERT gives about 50 vectors a second,
 a video 24 to 60 frames. Frame `id` of a video is shown from id / fps seconds on. The field of
@@ -23,7 +23,7 @@ import losses
 from tools.errors import InputError, first_line
 from tools.media import SAMPLE_RATE
 from tools.phones import phone_features, recogniser
-from tools.sound import STEP, in_chunks, log_mel, speech_power
+from tools.sound import STEP, in_chunks, levelled, log_mel, speech_power
 
 HUBERT = "facebook/hubert-base-ls960"  # what `--audio-features hubert` means
 FRAME, HOP_HUBERT = 400, 320  # samples: a vector of HuBERT sees 25 ms, the next is 20 ms on
@@ -80,7 +80,7 @@ def standardised(features: Float[np.ndarray, "n d"], times: Float[np.ndarray, "n
     count as speech, longer silence does not. Sound without speech has no measure of its own: it is
     as far below speech as silence usually is.
     """
-    power, least = speech_power(wave)
+    power, least = speech_power(levelled(wave))
     loud = np.flatnonzero(power >= least) / SAMPLE_RATE  # s
     if len(loud) == 0:
         return np.full(features.shape, -2.0, np.float32)

@@ -74,7 +74,7 @@ class Config:
     sound_noise: float = SYNC(0.5)  # on F_A while E_audio learns, in standard deviations
     voices: float = SYNC(0.0)  # share of stand-in voices where one person's speech is all there is
     d_lip: int = SYNC_FIELD(64)  # length of F_lip and F_al
-    crop: int = ENCODERS(64)  # side of the aligned crops that E_lip and the extractor see
+    crop: int = EXTRACTOR(64)  # side of the aligned crops that the extractor sees
     apart: float = SYNC_FIELD(0.4)  # s: frames nearer than this show nearly the same mouth, Eq. 8
     lambda_opacity: float = FIELD(0.1)  # see losses.opacity_loss
     outside: float = FIELD(0.3)  # m(.) outside the mask, so that hair is learnt; Eq. 5 squares it

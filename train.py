@@ -166,8 +166,8 @@ class FieldTrainer:
         self.probabilities = probabilities(corpus, cfg.rare)
         starts = self.probabilities[corpus.pair_starts]
         self.pair_probabilities = starts / starts.sum()
-        # F_lip of every frame (n, d_lip): what its lips do, all of it. The F_al of its sound knows a
-        # part only, and what it does not tell the field would look for in C_ex and the pose.
+        # F_lip of every frame (n, d_lip): all that its lips do. The F_al of its sound knows a part,
+        # and what it does not tell the field would look for in C_ex and the pose.
         lips = torch.from_numpy(corpus.lips).to(device)
         self.f_lip = None if e_lip is None else e_lip(lips)
         field = self.model.field

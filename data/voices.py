@@ -1,7 +1,7 @@
 """voices.py - Sec. 3.4: the speech that the sync module learns from, and stand-in voices beside it.
 
 A clip has one voice, and seconds of it. The stand-in heads speak too, and their lips are known, so
-part of what Eq. 8 sees can be theirs: what a closed mouth sounds like does not depend on who has it.
+a part of what Eq. 8 sees can be theirs: how a closed mouth sounds does not depend on whose it is.
 
 In:  Corpus; the function of audio.py that makes F_A.
 Out: Speech: F_A and lips of every frame, and how often each is drawn.

@@ -29,7 +29,7 @@ from tools.errors import InputError, first_line, replacing
 
 EXPERT_ITERS, ANCHORS = 700, 32
 SETTINGS = ("data", "subjects", "sentences", "seed", "size", "crop", "d_lip", "audio_features",
-            "audio_window", "av_offset")  # the settings that an expert depends on
+            "audio_window", "sound_smooth", "av_offset")  # the settings that an expert depends on
 
 
 class MouthEncoder(nn.Module):

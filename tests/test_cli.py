@@ -505,7 +505,8 @@ def test_a_row_takes_over_what_its_change_leaves_alone():
     assert taken(code_per_frame=True) == {"extractor"} | sync
     assert taken(d_lip=8) == taken(voices=0.3) == taken(sound_layers=0) == taken(sound_noise=0.1) == everything - sync
     assert taken(sound_smooth=0.1) == set(), "F_A is part of the data"
-    assert taken(tau=0.1) == taken(crop=32) == set(), "what both networks read"
+    assert taken(tau=0.1) == set(), "what both networks read"
+    assert taken(crop=32) == sync, "crops are the extractor's"
     assert ablation.shared(None, SMALL) == Checkpoint(SMALL)
 
 

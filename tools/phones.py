@@ -21,11 +21,12 @@ HOP = 320  # samples between two vectors of the recogniser
 DELAY = 0.03  # s: so much after the sound it names a phone (against log-mel, on two clips)
 FLOOR = 1e-4  # least probability: below it classes differ by chance alone
 LIPS = {  # what the lips do -> phones, in the International Phonetic Alphabet
-    "closed": "b p m pʰ p͈ ɓ", "on the teeth": "f v ɱ ʋ", "round, open": "ɔ ɒ oʊ o ɔɪ aʊ",
+    "closed": "b p m pʰ p͈ ɓ ɸ", "on the teeth": "f v ɱ ʋ", "round, open": "ɔ ɒ oʊ o ɔɪ aʊ",
     "round, close": "u ʊ w ɥ y ʉ ø œ wa we wi wʌ ju", "open": "a ɑ æ aɪ ɐ ä ʌ",
     "half open": "ɛ e eɪ ə ɜ ɝ ɚ eə jʌ je", "spread": "i ɪ j ɪə ɨ", "r": "ɹ r ɻ ɾ",
-    "s": "s z t͡ɕ s͈", "sh": "ʃ ʒ t͡ʃ d͡ʒ ɕ ʂ", "tip of the tongue": "t d n l ð θ tʰ ɫ t͈ ̪",
-    "back of the tongue": "k g ɡ ŋ h kʰ x", "between phones": "<blank>", "between words": "<wb>"}
+    "s": "s z t͡ɕ t͡ɕʰ s͈", "sh": "ʃ ʒ t͡ʃ d͡ʒ ɕ ʂ", "tip of the tongue": "t d n l ð θ tʰ ɫ t͈ ɲ ̪",
+    "back of the tongue": "k g ɡ ŋ h kʰ k͈ c ɣ x",
+    "between phones": "<blank>", "between words": "<wb>"}
 
 
 @functools.lru_cache(maxsize=1)
