@@ -134,7 +134,7 @@ def test_files_functions_and_exercises_that_the_text_names_exist():
     files = [path.relative_to(ROOT) for path in (*ROOT.glob("*.py"), *ROOT.glob("*/*.py"))]
     modules = {path.stem: ".".join(path.with_suffix("").parts) for path in files if path.parts[0] != "tests"}
     for module, name in re.findall(r"`(?:\w+\.)?(\w+)\.(\w+)(?:\.\w+)*(?:\([^`]*\))?`", text):
-        if module in modules and name not in ("py", "json", "wav", "csv", "md"):  # a file, such as `speech.wav`
+        if module in modules and name not in ("py", "json", "wav", "csv", "md", "png"):  # a file, such as `speech.wav`
             assert hasattr(importlib.import_module(modules[module]), name), f"tutorial.md names {module}.{name}"
     for name in re.findall(r"`((?:\w+/)?\w+\.py)`", text) + re.findall(r"^python (\w+\.py)", TUTORIAL.read_text(), re.M):
         assert any(str(path) == name or path.name == name for path in files), f"tutorial.md names {name}"
