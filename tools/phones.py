@@ -37,7 +37,7 @@ def recogniser():
         return ASRModel()
     except (ImportError, OSError) as error:  # no such package, or none for this system
         raise InputError(f"--audio-features phones: no phone recogniser ({first_line(error)}); "
-                         "pip install hama==1.7.0, or choose logmel or hubert") from error
+                         "pip install hama==1.7.0, or train with logmel or hubert") from error
 
 
 def available() -> bool:
