@@ -458,9 +458,9 @@ def main(argv: list[str] | None = None) -> None:
     if args.resume:
         checkpoint = resumed(out, args)
     else:
+        if args.data is not None:
+            check_source(args.data)  # before anything is written or said
         checkpoint = Checkpoint(new_config(args, device))
-        if checkpoint.cfg.data is not None:
-            check_source(checkpoint.cfg.data)  # before anything is written
         open_folder(out)
     run_stages(checkpoint, out, device)
     print(f"\nLook at {out}/preview.mp4 (truth beside render) and {out}/preview.png.\n"
