@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +37,7 @@ from data.sampling import contrast, contrasted, lookalikes, patch_corners, proba
 from data.voices import Speech
 from dhnerf import CODES, DHNeRF, LatentCodes, LatentExtractor
 from evaluation import report
+from inference.folder import clear_work, open_folder, open_work
 from inference.run import Checkpoint, check_takes, load_run, pick_device
 from render import patches
 from tools.errors import InputError, replacing, run_cli
@@ -312,7 +312,7 @@ def run_stages(checkpoint: Checkpoint, out: Path, device: torch.device) -> None:
     cfg, vgg = checkpoint.cfg, None
     if cfg.vgg != "none":
         vgg = losses.load_vgg(cfg.vgg, cfg.vgg_layers, cfg.seed).to(device)
-    corpus, heldout = prepare(cfg, out, device)
+    corpus, heldout = prepare(cfg, open_work(out), device)
     if checkpoint.takes is not None:
         check_takes(cfg, checkpoint.takes, corpus)
     with replacing(out / "config.json") as temporary:
@@ -332,7 +332,7 @@ def run_stages(checkpoint: Checkpoint, out: Path, device: torch.device) -> None:
             part.load_state_dict(getattr(checkpoint, name))
     train_field(trainer, checkpoint, out, log)
     report.write(load_run(out, device), out, corpus, heldout)
-    shutil.rmtree(out / "prepared")  # animate.py does not need it, and it is large
+    clear_work(out)
 
 
 def extractor_stage(checkpoint: Checkpoint, corpus: Corpus, out: Path, device: torch.device,
@@ -436,18 +436,6 @@ def resumed(out: Path, args: argparse.Namespace) -> Checkpoint:
             raise InputError(f"{out}: was trained with {name} = {getattr(cfg, name)}, not {value}; "
                              "resume without that option, or start another run with another --out")
     return replace(checkpoint, cfg=replace(cfg, iters=given.get("iters", cfg.iters)))
-
-
-def open_folder(out: Path) -> None:
-    """Make the run folder. Raises InputError when it cannot be made or holds a run already."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        why = f"cannot be made ({error.strerror})"
-        raise InputError(f"{out}: {why}; choose another --out") from error
-    if (out / "config.json").exists():
-        raise InputError(f"{out}: already holds a run; go on with --resume, "
-                         "or choose another --out")
 
 
 def main(argv: list[str] | None = None) -> None:

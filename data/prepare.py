@@ -121,9 +121,12 @@ def for_clips() -> str:
     return "logmel"
 
 
-def prepare(cfg: Config, out: Path, device: torch.device) -> tuple[Corpus, Corpus]:
-    """Read or render every frame, track, align the sound: training frames and held-out frames."""
-    cache, source = out / "prepared", cfg.data
+def prepare(cfg: Config, cache: Path, device: torch.device) -> tuple[Corpus, Corpus]:
+    """Read or render every frame, track, align the sound: training frames and held-out frames.
+
+    cache: folder for what is made of the data.
+    """
+    source = cfg.data
     # First, so that a wrong name fails at once.
     features = features_of(cfg, device)
     if source is None:

@@ -20,6 +20,19 @@ from tools.errors import InputError, replacing
 CACHE_VERSION = 2     # raise it when frames of the same source would come out differently
 
 
+@dataclass(frozen=True)
+class Story:
+    """What was understood of a clip: prepared.png shows it, and animate.py --into pastes by it."""
+    source: str                 # the clip's path
+    fps: float                  # of its frames
+    frames: int                 # so many of them
+    picture: tuple[int, int]    # (W, H), px
+    box: tuple[int, int, int]   # what a take shows of it: left, top, side; may reach beyond
+    dropped: dict[str, int]     # reason: number of frames
+    landmarks: str              # where they come from
+    mask: str                   # where it comes from
+
+
 @dataclass
 class Take:
     """One person's speech, T frames. Arrays may be memory-mapped: index them, do not copy them."""
@@ -39,6 +52,9 @@ class Take:
     background: UInt8[np.ndarray, "H W 3"]
     kind: str                                   # "mesh" | "clip"
     av_offset: float = 0.0                      # s that the sound was moved by, see clip.sound_move
+    whole: bool = True                          # masks tell all of the head; False: the face alone
+    body_to_cam: Float[np.ndarray, "T 4 4"] | None = None
+    story: Story | None = None                  # of a clip
 
 
 # ---- where frames are kept -----------------------------------------------------------------------

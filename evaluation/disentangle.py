@@ -351,7 +351,7 @@ truth with r = {swap['r_B']:.2f}, with A's beyond what A and B share with r =
 def open_bench(run: Run, work: Path) -> tuple[Bench, list[dict]]:
     """Prepare a run's data under `work` again; the bench, and the combinations never trained on."""
     train_set, heldout_set = prepare_again(run, work)
-    folder = Path(run.cfg.data) if run.cfg.data else work / "prepared" / "heads"
+    folder = Path(run.cfg.data) if run.cfg.data else work / "heads"
     world = factors.open_world(folder, train_set.takes + heldout_set.takes, run.cfg.size)
     unseen = json.loads((folder / "recombinations.json").read_text())
     if not unseen:
