@@ -81,7 +81,7 @@ def standardised(features: Float[np.ndarray, "n d"], times: Float[np.ndarray, "n
     as far below speech as silence usually is.
     """
     power, least = speech_power(levelled(wave))
-    loud = np.flatnonzero(power >= least) / SAMPLE_RATE  # s
+    loud = np.flatnonzero(power[::SAMPLE_RATE // 1000] >= least) / 1000  # s, to the millisecond
     if len(loud) == 0:
         return np.full(features.shape, -2.0, np.float32)
     after = np.clip(np.searchsorted(loud, times), 1, len(loud) - 1) if len(loud) > 1 else 0
@@ -111,7 +111,8 @@ def feature_extractor(source: str, window: int, device: torch.device = torch.dev
     """The function (wave (N,), frame_times (T,) seconds) -> F_A (T, window, d) of a source.
 
     source: "logmel", "phones" (log-mel and phones), "hubert", or the name or folder of a HuBERT
-    model (`--audio-features`). smooth: s, sigma of a Gaussian over time: lips cannot jitter.
+    model (`--audio-features`). smooth: s, sigma of a Gaussian over time: lips cannot jitter. Its
+    hear(wave) gives the function of frame_times alone, for long sound: features are made once.
     Raises InputError where its recogniser or model is missing.
     """
     kinds = [(log_mel, 1.0)]
@@ -123,16 +124,18 @@ def feature_extractor(source: str, window: int, device: torch.device = torch.dev
         model.to(device)
         kinds = [(lambda wave: hubert_features(wave, model, normalise), 1.0)]
 
-    def extract(wave: np.ndarray, frame_times: np.ndarray) -> np.ndarray:
-        parts = []
+    def hear(wave: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        heard = []
         for kind, scale in kinds:
             features, times = kind(wave)
             features = scale * standardised(features, times, wave)
             if smooth and len(times) > 1:
                 features = gaussian_filter1d(features, smooth / (times[1] - times[0]), axis=0)
-            parts.append(align_to_frames(features, times, frame_times, window))
-        return np.concatenate(parts, -1)
+            heard.append((features, times))
+        return lambda at: np.concatenate([align_to_frames(*one, at, window) for one in heard], -1)
 
+    extract = lambda wave, frame_times: hear(wave)(frame_times)
+    extract.hear = hear
     return extract
 
 

@@ -62,9 +62,12 @@ class Config:
     subjects: str | None = ALL(None)  # names or a count, comma separated; None: the training split
     sentences: str | None = ALL(None)
     av_offset: str = ALL("auto")  # ms by which the picture of clips leads their sound, or "auto"
+    landmark_model: str | None = ALL(None)  # files for MediaPipe versions that bring none, for
+    matte_model: str | None = ALL(None)  # clips without landmarks or matte of their own
     preset: str = ALL("paper")
     seed: int = ALL(0)
     box: tuple[float, ...] = FIELD((-1.3, -2.0, -1.5, 1.3, 1.6, 1.4))  # dm, sampled: two corners
+    body: bool = FIELD(False)  # shoulders that the head does not turn, see Field.joined
     plane_channels: int = FIELD(0)  # learnt features of x beside the sines, three planes; 0: none
     plane_size: int = FIELD(48)
     plane_rank: int = FIELD(16)  # planes of the basis that the codes mix
@@ -130,7 +133,7 @@ PRESETS = {"paper": PAPER, "small": SMALL}
 # A clip's few seconds hold few pairs of C_ex and F_lip, and new speech brings others; they teach a
 # linear map from sound to lips and no more.
 CLIP = {"code_noise": 0.9, "sound_smooth": 0.04, "sound_layers": 0, "sound_noise": 1.0,
-        "voices": 0.1}
+        "voices": 0.1, "body": True, "box": (-1.7, -2.2, -1.5, 1.7, 1.7, 1.4)}
 
 
 def readers_of_change(one: Config, other: Config) -> set[str]:

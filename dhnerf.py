@@ -101,6 +101,19 @@ class Field(nn.Module):
         self.appearance_view = nn.Linear(d_v, cfg.width_appearance, bias=False)
         self.to_feature = nn.Linear(cfg.width_appearance, cfg.d_feature)  # after compositing
         keep_variance([*self.hidden, self.appearance_x], 0.0)
+        if cfg.body:  # see `joined`; at the start the neck is 1.5 dm below the ears
+            self.body_weight = nn.Linear(3, 1)
+            self.body_weight.weight.data = torch.tensor([[0.0, -6.0, 0.0]])
+            nn.init.constant_(self.body_weight.bias, -9.0)
+
+    def joined(self, x_head: Float[Tensor, "B R S 3"], x_body: Float[Tensor, "B R S 3"]
+               ) -> Float[Tensor, "B R S 3"]:
+        """Where the field is asked, of one point in the head's frame and in the body's.
+
+        Sec. 4.5 wants no seam at the neck: one field has head and shoulders, and a learnt weight,
+        which rises smoothly down the neck, says whose motion a point follows.
+        """
+        return x_head + torch.sigmoid(self.body_weight(x_body)) * (x_body - x_head)
 
     def forward(self, x: Float[Tensor, "B R S 3"], v: Float[Tensor, "B R 3"], conditions: Conditions
                 ) -> tuple[Float[Tensor, "B R S"], Float[Tensor, "B R S C"]]:
@@ -147,7 +160,7 @@ class Field(nn.Module):
         flat = x.flatten(1, 2)[:, None, :, None]  # (B, 1, N, 1, 3)
         at = torch.cat([flat[..., axes] for axes in ([0, 1], [0, 2], [1, 2])], 1)  # (B, 3, N, 1, 2)
         planes = conditions.planes.flatten(0, 1)  # (3 B, C, s, s)
-        learnt = F.grid_sample(planes, at.flatten(0, 1), align_corners=False)  # (3 B, C, N, 1)
+        learnt = F.grid_sample(planes, at.flatten(0, 1), "bilinear", "border", False)  # (3 B, C, N, 1)
         learnt = learnt[..., 0].unflatten(0, (-1, 3)).flatten(1, 2).transpose(1, 2)  # (B, N, 3 C)
         return torch.cat([encoded, learnt.unflatten(1, x.shape[1:3])], -1)
 
@@ -219,29 +232,50 @@ class DHNeRF(nn.Module):
         self.cfg = cfg
         self.field = Field(cfg)
         self.neural_renderer = NeuralRenderer(cfg.d_feature, cfg.upsample, cfg.channels_2d)
+        if cfg.body:
+            self.body_share = nn.Parameter(torch.full((3,), 0.4))
+
+    def cam_to_body(self, cam_to_head: Float[Tensor, "B 4 4"], rest: Float[Tensor, "B 4 4"]
+                    ) -> Float[Tensor, "B 4 4"]:
+        """P_cam of the body, a frame that equals the head's where the head is at `rest`.
+
+        The body does not turn with the head; of its shifts it takes a learnt share along each axis.
+        """
+        position = [-(P[:, :3, :3].transpose(1, 2) @ P[:, :3, 3:]) for P in (cam_to_head, rest)]
+        shift = self.body_share[:, None] * (position[0] - position[1])  # (B, 3, 1) in the camera
+        offset = rest[:, :3, 3:] - rest[:, :3, :3] @ shift
+        return torch.cat([torch.cat([rest[:, :3, :3], offset], 2), rest[:, 3:]], 1)
+
+    def rays(self, K: Float[Tensor, "B 3 3"], P_cam: Float[Tensor, "B 4 4"],
+             corner: Int[Tensor, "B 2"] | None) -> tuple[Tensor, Tensor]:
+        """Origins and directions (B, R, 3) of all feature pixels, or of the patch at `corner`."""
+        cfg, grid = self.cfg, self.cfg.size // self.cfg.upsample
+        origins, directions = pixel_rays(K, P_cam, cfg.size, cfg.upsample)
+        if corner is None:
+            return origins, directions
+        both = torch.cat([origins, directions], -1).transpose(1, 2)  # (B, 6, R)
+        both = patches(both.unflatten(2, (grid, grid)), corner, cfg.patch)
+        return both.flatten(2).transpose(1, 2).chunk(2, -1)
 
     def forward(self, codes: dict[str, Tensor], f_lip: Float[Tensor, "B d"] | None,
                 K: Float[Tensor, "B 3 3"], cam_to_head: Float[Tensor, "B 4 4"],
                 background: Float[Tensor, "B 3 H W"], generator: torch.Generator | None = None,
-                corner: Int[Tensor, "B 2"] | None = None) -> dict[str, Tensor]:
+                corner: Int[Tensor, "B 2"] | None = None,
+                rest: Float[Tensor, "B 4 4"] | None = None) -> dict[str, Tensor]:
         """Render B frames, or of each the patch of cfg.patch^2 feature pixels from `corner` on.
 
         codes: {"id", "ex", "al", "ill"} -> (B, d), unit length. f_lip: None where the sync module
         is off. corner: row and column in the feature map; the background is then that of the patch.
+        rest: the mean of the clip's cam_to_head, where there is a body (`cfg.body`).
         Returns "image" (B, 3, H, W) over the background, "opacity" (B, 1, H, W), "M" (B, d_feature,
         h, w), and "opacity_field" (B, 1, h, w), the field's own before the 2D renderer refines it.
         """
         cfg = self.cfg
-        grid = cfg.size // cfg.upsample
-        origins, directions = pixel_rays(K, cam_to_head, cfg.size, cfg.upsample)
-        if corner is not None:
-            rays = torch.cat([origins, directions], -1).transpose(1, 2)  # (B, 6, R)
-            rays = patches(rays.unflatten(2, (grid, grid)), corner, cfg.patch)
-            origins, directions = rays.flatten(2).transpose(1, 2).chunk(2, -1)
-            grid = cfg.patch
+        grid = cfg.size // cfg.upsample if corner is None else cfg.patch
+        body = self.rays(K, self.cam_to_body(cam_to_head, rest), corner) if cfg.body else None
         conditions = self.field.condition(codes, f_lip)
-        hidden, opacity = render_rays(self.field, conditions, origins, directions, cfg.box,
-                                      cfg.n_coarse, cfg.n_fine, generator)
+        hidden, opacity = render_rays(self.field, conditions, *self.rays(K, cam_to_head, corner),
+                                      cfg.box, cfg.n_coarse, cfg.n_fine, generator, body)
         M = self.field.feature_of_ray(hidden, opacity)
         M = M.transpose(1, 2).unflatten(2, (grid, grid))  # (B, d_feature, h, w)
         opacity = opacity.unflatten(1, (grid, grid))[:, None]

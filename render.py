@@ -110,7 +110,8 @@ def sample_edges(t: Float[Tensor, "B R S"], near: Float[Tensor, "B R"],
 
 def render_rays(field, conditions, origins: Float[Tensor, "B R 3"],
                 directions: Float[Tensor, "B R 3"], box: tuple[float, ...], n_coarse: int,
-                n_fine: int, generator: torch.Generator | None = None
+                n_fine: int, generator: torch.Generator | None = None,
+                body: tuple[Tensor, Tensor] | None = None
                 ) -> tuple[Float[Tensor, "B R C"], Float[Tensor, "B R"]]:
     """Eq. 1 for every ray: coarse samples, fine ones where those found density, then compositing.
 
@@ -118,16 +119,24 @@ def render_rays(field, conditions, origins: Float[Tensor, "B R 3"],
     merged with the fine ones. Compositing is a weighted sum, so only distances and densities have
     to be sorted, never the features. `generator` (on the CPU, so that every device draws alike)
     jitters the samples; None puts them at the bin centres. Returns hidden features and opacity.
+    body: the same rays in the frame of the body, which stands while the head turns, and so does the
+    box; None: there is only a head.
     """
-    near, far = box_bounds(origins, directions, box)
+    with torch.no_grad():
+        near, far = box_bounds(*(body or (origins, directions)), box)
+
+    def points(t):
+        x = _points(origins, directions, t)
+        return x if body is None else field.joined(x, _points(*body, t))
+
     t = stratified_samples(near, far, n_coarse, _uniform(generator, near, n_coarse))  # (B, R, Sc)
-    sigma, h = field.geometry(_points(origins, directions, t), conditions)
+    sigma, h = field.geometry(points(t), conditions)
     if n_fine:
         with torch.no_grad():
             weights = compositing_weights(sigma, intervals(t, near, far))
         edges, jitter = sample_edges(t, near, far), _uniform(generator, near, n_fine)
         t_fine = hierarchical_samples(edges, weights, n_fine, jitter)  # (B, R, Sf)
-        sigma_fine, h_fine = field.geometry(_points(origins, directions, t_fine), conditions)
+        sigma_fine, h_fine = field.geometry(points(t_fine), conditions)
         t, sigma = torch.cat([t, t_fine], -1), torch.cat([sigma, sigma_fine], -1)
         h = torch.cat([h, h_fine], -2)
     order = t.argsort(-1)  # (B, R, S)

@@ -429,7 +429,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"wrote {args.clip.stem}.landmarks.npy: a face in {found} of {len(landmarks)} frames")
         return 0
     info = video_info(args.clip)
-    landmarks = load_landmarks(args.clip, info.frames)
+    landmarks = load_landmarks(args.clip, info)
     result = track(landmarks, (info.width, info.height), info.fps)
     print(report(landmarks, result, info))
     out = args.out or args.clip.with_name(args.clip.stem + ".tracking.mp4")

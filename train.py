@@ -16,9 +16,8 @@ where it was. Next: animate.py.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,18 +28,18 @@ from tqdm import tqdm
 
 import losses
 from audio import AudioEncoder, LipEncoder, draw_negatives, lips_loss
-from config import CLIP, LOG_EVERY, PRESETS, Config, shortened
-from data.clip import asked_offset
+from config import LOG_EVERY, PRESETS, Config
 from data.corpus import Corpus
-from data.prepare import check_source, for_clips, is_clips, prepare, speech_of
+from data.prepare import check_source, prepare, speech_of
 from data.sampling import contrast, contrasted, lookalikes, patch_corners, probabilities
 from data.voices import Speech
 from dhnerf import CODES, DHNeRF, LatentCodes, LatentExtractor
-from evaluation import report
-from inference.folder import clear_work, open_folder, open_work
+from evaluation import overview, report
+from inference import options
+from inference.folder import FOUND, clear_work, open_folder, open_work
 from inference.run import Checkpoint, check_takes, load_run, pick_device
 from render import patches
-from tools.errors import InputError, replacing, run_cli
+from tools.errors import run_cli
 from tools.log import Log
 from tools.seeds import generators, seed_weights
 
@@ -221,7 +220,7 @@ class FieldTrainer:
             f_lip = self.with_dropout(self.noisy(self.f_lip[at], generator), generator)
         codes = codes | {"ex": self.noisy(codes["ex"], generator)}
         return self.model(codes, f_lip, truth["K"], truth["cam_to_head"], truth["background"],
-                          generator, batch.corner)
+                          generator, batch.corner, truth["rest"])
 
     def noisy(self, code: Tensor, generator: torch.Generator) -> Tensor:
         """A code (B, d) with noise of length `code_noise`: the field learns its surroundings."""
@@ -312,11 +311,11 @@ def run_stages(checkpoint: Checkpoint, out: Path, device: torch.device) -> None:
     cfg, vgg = checkpoint.cfg, None
     if cfg.vgg != "none":
         vgg = losses.load_vgg(cfg.vgg, cfg.vgg_layers, cfg.seed).to(device)
-    corpus, heldout = prepare(cfg, open_work(out), device)
+    corpus, heldout = prepare(cfg, open_work(out), device, out / FOUND)
+    overview.write(corpus.takes, out / "prepared.png")
     if checkpoint.takes is not None:
         check_takes(cfg, checkpoint.takes, corpus)
-    with replacing(out / "config.json") as temporary:
-        temporary.write_text(json.dumps(cfg.to_dict(), indent=1))
+    options.write(cfg, out)
     done = {"extractor": cfg.extractor_iters if checkpoint.extractor else 0,
             "sync": cfg.sync_iters if checkpoint.e_lip else 0, "field": checkpoint.iteration}
     log = Log(out / "log.csv", done)
@@ -379,7 +378,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add("--av-offset", help="ms by which a clip's picture leads its sound, auto (default), or 0")
     add("--out", type=Path, help="run folder (default: runs/NAME of the data)")
     add("--preset", choices=PRESETS, help="default: paper on a CUDA device, else small")
-    add("--size", type=int, help="side of the image in pixels (default: 64 in small, 512 in paper)")
+    add("--size", type=int, help="side of the image in pixels (default: 512 in paper; in small 128 "
+        "for clips, else 64)")
     add("--subjects", help="names, comma separated, or how many")
     add("--sentences", help="names, comma separated, or how many per subject")
     add("--iters", type=int, help="iterations of the field stage")
@@ -387,55 +387,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add("--seed", type=int)
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add("--audio-features", help="logmel, phones, hubert, or a HuBERT model's name or folder")
+    add("--landmark-model", help="MediaPipe's face_landmarker.task, for versions that bring none")
+    add("--matte-model", help="MediaPipe's selfie segmentation model, likewise")
     add("--vgg", help="weights of Eq. 4: none, random, download, or a file")
     add("--no-sync", dest="sync", action="store_const", const=False, help="without F_lip (Table 2)")
     add("--no-dis", action="store_true", help="without L_dis (Table 2)")
     add("--no-vel", action="store_true", help="without L_v")
     return parser.parse_args(argv)
-
-
-def chosen_values(args: argparse.Namespace) -> dict:
-    """The configuration fields that the command line sets itself."""
-    names = "data av_offset size subjects sentences iters seed audio_features vgg sync preset"
-    values = {n: getattr(args, n) for n in names.split() if getattr(args, n) is not None}
-    values |= {"lambda_dis": 0.0} if args.no_dis else {}
-    return values | ({"lambda_v": 0.0} if args.no_vel else {})
-
-
-def new_config(args: argparse.Namespace, device: torch.device) -> Config:
-    """Preset plus command line. Raises InputError on values that cannot work."""
-    preset = PRESETS[args.preset or ("paper" if device.type == "cuda" else "small")]
-    cfg = replace(preset, **chosen_values(args))
-    asked_offset(cfg.av_offset)
-    if cfg.data is not None and is_clips(cfg.data):
-        cfg = replace(cfg, **CLIP)
-        if args.audio_features is None and preset.audio_features == "logmel":
-            cfg = replace(cfg, audio_features=for_clips())
-    if cfg.size < 32 or cfg.size % max(cfg.upsample, 16):
-        raise InputError(f"--size {cfg.size}: want a multiple of 16 of at least 32")
-    if cfg.iters < 1:
-        raise InputError(f"--iters {cfg.iters}: want at least 1")
-    if cfg.seed < 0:
-        raise InputError(f"--seed {cfg.seed}: want 0 or more")
-    return shortened(cfg)
-
-
-def resumed(out: Path, args: argparse.Namespace) -> Checkpoint:
-    """Checkpoint of the run in `out`, or its configuration alone; only --iters may be another."""
-    path = out / "config.json"
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; nothing to resume here, leave out --resume")
-    try:
-        checkpoint = Checkpoint.read(out) if (out / "checkpoint.pt").is_file() else \
-            Checkpoint(Config.from_dict(json.loads(path.read_text())))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: damaged ({error}); start again in another --out") from error
-    cfg, given = checkpoint.cfg, chosen_values(args)
-    for name, value in given.items():
-        if name != "iters" and getattr(cfg, name) != value:
-            raise InputError(f"{out}: was trained with {name} = {getattr(cfg, name)}, not {value}; "
-                             "resume without that option, or start another run with another --out")
-    return replace(checkpoint, cfg=replace(cfg, iters=given.get("iters", cfg.iters)))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -444,12 +402,13 @@ def main(argv: list[str] | None = None) -> None:
     device = pick_device(args.device)
     out = args.out or Path("runs") / (Path(args.data).stem if args.data else "heads")
     if args.resume:
-        checkpoint = resumed(out, args)
+        checkpoint = options.resumed(out, args)
     else:
         if args.data is not None:
             check_source(args.data)  # before anything is written or said
-        checkpoint = Checkpoint(new_config(args, device))
+        checkpoint = Checkpoint(options.new_config(args, device))
         open_folder(out)
+        options.write(checkpoint.cfg, out)  # now: preparation can be interrupted, too
     run_stages(checkpoint, out, device)
     print(f"\nLook at {out}/preview.mp4 (truth beside render) and {out}/preview.png.\n"
           f"Next: python animate.py {out} --audio speech.wav --out talk.mp4   your own speech\n"

@@ -1,84 +1,38 @@
-"""clip.py - Sec. 3.1, 3.2: a take from a talking-head clip, NAME.mp4 beside NAME.landmarks.npy.
+"""clip.py - Sec. 3.1, 3.2: a take from a talking-head clip.
 
-In:  the clip's path; by how much its picture leads its sound, or "auto".
-Out: a Take: square frames about the head, face masks m(.), P_cam and F_exp from tracking.py, and
-     the sound, moved to where the lips are.
+In:  Footage (a video with its sound, and perhaps landmarks and matte beside it); by how much its
+     picture leads its sound, or "auto".
+Out: a Take: square frames about the head with its hair, masks m(.), P_cam and F_exp from
+     tracking.py, and the sound, moved to where the lips are.
 Read next: people.py, which reads a folder of clips, and prepare.py, which treats clips and meshes
 alike.
 """
 
 import functools
 import hashlib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
 from tqdm import tqdm
 
 import tracking
+from data import framing
+from data.footage import Footage, open_footage
+from data.found import Detectors, check_landmarks, landmarks_of, mattes_of
 from data.offset import estimate_offset, shifted
-from data.take import Take, cache_paths, check_disk, have, write_pair
+from data.take import Story, Take, cache_paths, check_disk, have, write_pair
+from synthetic import cameras
 from tools.errors import InputError
-from tools.landmarks import load_landmarks
-from tools.media import (SAMPLE_RATE, VideoInfo, check_audio_length, read_audio, read_frames,
-                         video_info)
+from tools.media import SAMPLE_RATE, check_audio_length, check_sounding
 
 MAX_FPS = 35          # above this a source is halved
 LEAD = 0.045          # s by which clips in sync measure: lips move ahead of the sound they make
 IN_SYNC = (-0.045, 0.095)  # s; an estimate from here to there is not told from a clip in sync
+OUTLAST = 0.2         # s
+OUTLINED = 60         # frames that are looked at for the square and for the background
 FARTHEST = 2.0        # s that the sound can be moved by: more is a slip of the keyboard
-
-
-def crop_box(landmarks: Float[np.ndarray, "T 68 2"], width: int, height: int
-             ) -> tuple[int, int, int]:
-    """One square (left, top, side) in whole pixels around the head in all frames, inside the image.
-
-    The landmarks end at the brows; forehead and most of the hair lie above. A wider square would
-    spend the few rays of a small image on the background.
-    """
-    face = np.nanmax(np.ptp(landmarks[..., 1], axis=1))  # brows to chin, px
-    low = np.nanmin(landmarks, axis=(0, 1)) - face * np.array([0.2, 0.4])
-    high = np.nanmax(landmarks, axis=(0, 1)) + face * np.array([0.2, 0.12])
-    side = int(min(np.ceil((high - low).max()), width, height))
-    left, top = np.round((low + high) / 2 - side / 2).astype(int)
-    return int(np.clip(left, 0, width - side)), int(np.clip(top, 0, height - side)), side
-
-
-def _shrink(image: np.ndarray, box: tuple[int, int, int], size: int) -> np.ndarray:
-    left, top, side = box
-    how = cv2.INTER_AREA if side >= size else cv2.INTER_LINEAR
-    return cv2.resize(image[top:top + side, left:left + side], (size, size), interpolation=how)
-
-
-def move_camera(K: Float[np.ndarray, "3 3"], box: tuple[int, int, int], size: int
-                ) -> Float[np.ndarray, "3 3"]:
-    """K after cropping to box and scaling: u' = (u - left) size / side, pixel centres at +0.5."""
-    left, top, side = box
-    scale = size / side
-    return np.diag([scale, scale, 1.0]) @ np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1.0]]) @ K
-
-
-def clip_background(frames: UInt8[np.ndarray, "T H W 3"], landmarks: Float[np.ndarray, "T 68 2"]
-                    ) -> UInt8[np.ndarray, "H W 3"]:
-    """What stands behind the head: the median over time outside it, inpainted where it stays.
-
-    The head's outline is generous: the landmark hull, grown, and raised to cover forehead and hair.
-    """
-    size = frames.shape[1]
-    some = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), 60)).astype(int))
-    heads = np.zeros((len(some), size, size), np.uint8)
-    for head, t in zip(heads, some):
-        points = landmarks[t]
-        face = np.ptp(points[:, 1])
-        raised = points[17:27] - [0, 0.75 * face]  # brows, lifted over the hair
-        hull = cv2.convexHull(np.concatenate([points, raised]).astype(np.float32))
-        cv2.fillConvexPoly(head, hull.astype(int), 1)
-        cv2.dilate(head, np.ones((3, 3), np.uint8), head, iterations=max(1, round(0.2 * face)))
-    hidden = heads.astype(bool)
-    stack = np.ma.masked_array(frames[some], np.broadcast_to(hidden[..., None], (*hidden.shape, 3)))
-    median = np.ma.median(stack, axis=0).filled(0).astype(np.uint8)
-    return cv2.inpaint(median, hidden.all(0).astype(np.uint8), 3, cv2.INPAINT_TELEA)
 
 
 # ---- picture and sound ---------------------------------------------------------------------------
@@ -130,64 +84,122 @@ def sound_move(path: Path, landmarks: Float[np.ndarray, "T 68 2"], times: Float[
 def heard(times: Float[np.ndarray, " T"], seconds: float, move: float) -> Bool[np.ndarray, " T"]:
     """Which frames, shown from times (T,) s on, have sound once `seconds` of it are moved.
 
-    A clip whose sound stays keeps all frames: a recording's last ones may outlast its sound.
+    A recording's last frames may outlast its sound by OUTLAST: its last vector then repeats.
     """
-    if move == 0:
-        return np.ones(len(times), bool)
-    return (times >= -move - 1e-6) & (times <= seconds - move + 1e-6)
+    first = -move - 1e-6 if move else -np.inf
+    return (times >= first) & (times <= seconds - move + OUTLAST + 1e-6)
 
 
 # ---- the take ------------------------------------------------------------------------------------
 
-def open_clip(path: Path) -> tuple[VideoInfo, Float[np.ndarray, "T 68 2"]]:
-    """Rate and size of a clip and its landmarks; InputError where load_clip would find too little.
-
-    It does not read all of the video, so it is quick.
-    """
-    info = video_info(path)
-    if not info.has_audio:
+def check_clip(path: Path, detectors: Detectors) -> None:
+    """InputError where load_clip would find too little; it detects nothing and writes nothing."""
+    footage = open_footage(path)
+    if not footage.info.has_audio:
         raise InputError(f"{path}: has no sound; give a clip in which the person can be heard")
-    return info, load_landmarks(path, info.frames)
+    check_landmarks(footage, detectors.landmark_model)
+    if footage.landmarks is not None:
+        footage.landmarks()
 
 
-def load_clip(path: Path, size: int, cache_dir: Path, av_offset: str = "auto") -> Take:
+def load_clip(path: Path, size: int, cache_dir: Path, detectors: Detectors, av_offset: str = "auto"
+              ) -> Take:
     """The take of a clip, its frames cropped once and kept in cache_dir, or InputError.
 
     av_offset: milliseconds by which its picture leads its sound, or "auto": see sound_move.
     """
-    info, landmarks = open_clip(path)
-    wave = read_audio(path)
+    check_clip(path, detectors)
+    footage = open_footage(path)
+    info, wave = footage.info, footage.sound()
     check_audio_length(wave, info.fps, path)
-    track = tracking.track(landmarks, (info.width, info.height), info.fps)
-    ids = np.flatnonzero(np.isfinite(landmarks).all((1, 2)))
-    move = sound_move(path, landmarks[ids], ids / info.fps, wave, av_offset)
+    check_sounding(wave, path)
+    landmarks, source = landmarks_of(footage, detectors)
+    ids, dropped = np.array(info.ids), {}
+    seen = np.isfinite(landmarks).all((1, 2))
+    good = framing.trusted(landmarks, ids)
+    track, rows = track_on_time(landmarks, ids, good, footage), ids - ids[0]
+    move = sound_move(path, landmarks[good], ids[good] / info.fps, wave, av_offset)
+    sounds = heard(ids / info.fps, len(wave) / SAMPLE_RATE, move)
     step = 2 if info.fps > MAX_FPS else 1
-    ids = ids[heard(ids / info.fps, len(wave) / SAMPLE_RATE, move) & (ids % step == 0)]
-    if len(ids) < 2:  # one to train on, one held out
-        raise InputError(f"{path}: {len(ids)} frames have both landmarks and sound; "
+    kept = good & sounds & (ids % step == 0)
+    for reason, left in (("no face found", ~seen), ("not this face", seen & ~good),
+                         ("beyond the sound", good & ~sounds),
+                         ("every second one", good & sounds & ~kept)):
+        dropped |= {reason: int(left.sum())} if left.any() else {}
+    if kept.sum() < 2:  # one to train on, one held out
+        raise InputError(f"{path}: {kept.sum()} frames have both landmarks and sound; "
                          "give a longer clip, or another --av-offset")
-    box = crop_box(landmarks[ids], info.width, info.height)
-    marks = (landmarks[ids] - box[:2]) * (size / box[2])  # (T, 68, 2)
-    stat, digest = path.stat(), hashlib.sha256(landmarks.tobytes() + ids.tobytes())
-    key = [stat.st_size, stat.st_mtime_ns], size, box, step, digest.hexdigest()
-    pair = cache_paths(cache_dir, path.stem, *key)
-    if not have(pair):
-        check_disk(cache_dir, len(ids), size)
-        write_pair(pair, len(ids), size, functools.partial(_cut_clip, path, ids, box, marks))
+    kept = np.flatnonzero(kept)
+    mattes, mask = mattes_of(footage, detectors)
+    outlines = None if mattes is None else _outlines(mattes(), landmarks, kept)
+    box = framing.crop_box(landmarks[kept], (info.width, info.height), outlines)
+    story = Story(str(path), info.fps, info.frames, (info.width, info.height), box, dropped, source,
+                  mask)
+    marks = (landmarks[kept] - box[:2]) * (size / box[2])  # (T, 68, 2)
+    pair = _cached(footage, mattes, kept, marks, story, size, cache_dir)
     frames, masks = (np.load(p, mmap_mode="r") for p in pair)
-    return Take(path.stem + "/all", path.stem, info.fps / step, ids // step, marks,
-                move_camera(track.K, box, size), track.cam_to_head[ids], track.f_exp[ids],
-                track.exp_basis, shifted(wave, move), {"id": 0, "al": 0, "ill": 0},
-                frames, masks, clip_background(frames, marks), "clip", move)
+    poses = track.cam_to_head[rows[kept]]
+    return Take(path.stem + "/all", path.stem, info.fps / step, ids[kept] // step, marks,
+                framing.move_camera(track.K, box, size), poses, track.f_exp[rows[kept]],
+                track.exp_basis, shifted(wave, move), {"id": 0, "al": 0, "ill": 0}, frames, masks,
+                _background(footage, frames, masks, marks, story), "clip", move,
+                whole=mattes is not None, rest=cameras.mean_pose(poses), story=story)
 
 
-def _cut_clip(path: Path, ids: np.ndarray, box: tuple[int, int, int], marks: np.ndarray,
-              frames: np.ndarray, masks: np.ndarray) -> None:
-    """Crop and scale the frames ids of the video into frames, and draw their face masks."""
-    place, size = {int(i): t for t, i in enumerate(ids)}, frames.shape[1]
-    images = tqdm(read_frames(path), unit="frame", desc="cropping", mininterval=0.5)
-    for i, image in enumerate(images):
-        if i in place:
-            t = place[i]
-            frames[t] = _shrink(image, box, size)
-            masks[t] = np.round(255 * tracking.soft_face_mask(marks[t], size))
+def track_on_time(landmarks: Float[np.ndarray, "N 68 2"], ids: np.ndarray,
+                  good: Bool[np.ndarray, " N"], footage: Footage) -> tracking.Track:
+    """The track over the frames' own time: row ids[k] - ids[0] is frame k, holes are filled."""
+    even = np.full((ids[-1] - ids[0] + 1, 68, 2), np.nan)
+    even[ids[good] - ids[0]] = landmarks[good]
+    if not good.any():
+        raise InputError(f"{footage.path}: no frame has landmarks; "
+                         "give a clip of one upright, well-lit face")
+    return tracking.track(even, (footage.info.width, footage.info.height), footage.info.fps)
+
+
+def _outlines(mattes: Iterable[np.ndarray], landmarks: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Outlines (n, 4) px of the head in some of the frames `kept`."""
+    some = set(kept[np.unique(np.linspace(0, len(kept) - 1, OUTLINED).astype(int))].tolist())
+    return np.stack([framing.head_outline(matte, landmarks[k])
+                     for k, matte in enumerate(mattes) if k in some])
+
+
+def _cached(footage: Footage, mattes: Callable | None, kept: np.ndarray, marks: np.ndarray,
+            story: Story, size: int, cache_dir: Path) -> tuple[Path, Path]:
+    """The files of frames and masks, written where they are not there yet."""
+    told = hashlib.sha256(marks.tobytes() + kept.tobytes() + str(footage.info).encode())
+    stat = footage.path.stat()
+    key = [stat.st_size, stat.st_mtime_ns], size, story.box, story.mask, told.hexdigest()
+    pair = cache_paths(cache_dir, footage.path.stem, *key)
+    if not have(pair):
+        check_disk(cache_dir, len(kept), size)
+        fill = functools.partial(_cut_clip, footage, mattes, kept, marks, story.box)
+        write_pair(pair, len(kept), size, fill)
+    return pair
+
+
+def _cut_clip(footage: Footage, mattes: Callable | None, kept: np.ndarray, marks: np.ndarray,
+              box: tuple[int, int, int], frames: np.ndarray, masks: np.ndarray) -> None:
+    """Crop and scale the frames `kept` of the footage, and their mattes or drawn face masks."""
+    place, size = {int(k): t for t, k in enumerate(kept)}, frames.shape[1]
+    images = tqdm(footage.frames(), "cropping", footage.info.frames, unit="frame", mininterval=0.5)
+    for k, image in enumerate(images):
+        if k in place:
+            frames[place[k]] = framing.cut(image, box, size)
+    for t in range(len(kept) if mattes is None else 0):
+        masks[t] = np.round(255 * tracking.soft_face_mask(marks[t], size))
+    for k, matte in enumerate(mattes() if mattes is not None else ()):
+        if k in place:
+            masks[place[k]] = framing.cut(matte, box, size)
+
+
+def _background(footage: Footage, frames: np.ndarray, masks: np.ndarray, marks: np.ndarray,
+                story: Story) -> np.ndarray:
+    """The user's own picture of the empty place, else what the frames show of it."""
+    size = frames.shape[1]
+    if footage.background is not None:
+        return framing.cut(footage.background(), story.box, size)
+    some = np.unique(np.linspace(0, len(frames) - 1, OUTLINED).astype(int))
+    face = story.mask == "face alone"
+    hidden = framing.behind_face(marks[some], size) if face else framing.behind_matte(masks[some])
+    return framing.background(frames[some], hidden)

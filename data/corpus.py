@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from data.crops import lip_shapes, mouth_crop, stable_crop, to_image, without_mouth
 from data.take import Take
+from tools.errors import in_one_line, new_array
 
 LABELS = ("id", "al", "ill")  # what all frames of a take share; C_ex is a frame's own
 BROWS, EYES = slice(17, 27), slice(36, 48)  # the "expression": the lips belong to F_lip
@@ -61,7 +62,8 @@ class Corpus:
         folder.mkdir(parents=True, exist_ok=True)
 
         def open_file(name: str, shape: tuple[int, ...], kind) -> np.ndarray:
-            return np.lib.format.open_memmap(folder / name, "w+", kind, (len(self), *shape))
+            with in_one_line(folder / name):
+                return new_array(folder / name, kind, (len(self), *shape))
 
         self.heads = open_file("heads.npy", (crop, crop, 3), np.uint8)
         self.mouths = open_file("mouths.npy", (crop, crop, 3), np.uint8)
@@ -101,21 +103,30 @@ class Corpus:
     def ground_truth(self, index: np.ndarray) -> dict[str, Tensor]:
         """What frames `index` (B,) should look like, and from where.
 
-        Returns image, mask, known, background (B, ., H, W), K (B, 3, 3), cam_to_head (B, 4, 4). A
-        clip's mask is the face; around it hair and background are not told apart, so there the
-        opacity is not known.
+        Returns image, mask, known, background (B, ., H, W), K (B, 3, 3), cam_to_head and rest (B,
+        4, 4). Where a clip has no matte its mask is the face; around it hair and background are not
+        told apart, so there the opacity is not known. A matte is known as far as it is sure.
         """
         takes, numbers = [self.takes[t] for t in self.take[index]], self.frame[index]
         each = list(zip(takes, numbers))
         masks = np.stack([take.masks[k] for take, k in each])
         mask = torch.from_numpy(masks)[:, None].float() / 255
-        whole = torch.tensor([float(take.kind == "mesh") for take in takes]).view(-1, 1, 1, 1)
+        known = torch.stack([_known(one, take) for one, take in zip(mask, takes)])
         poses = np.stack([take.cam_to_head[k] for take, k in each])
+        rest = np.stack([np.eye(4) if take.rest is None else take.rest for take in takes])
         return {"image": to_image(np.stack([take.frames[k] for take, k in each])), "mask": mask,
-                "known": torch.maximum(mask, whole),
+                "known": known,
                 "background": to_image(np.stack([take.background for take in takes])),
                 "K": torch.from_numpy(np.stack([take.K for take in takes])).float(),
-                "cam_to_head": torch.from_numpy(poses).float()}
+                "cam_to_head": torch.from_numpy(poses).float(),
+                "rest": torch.from_numpy(rest).float()}
+
+
+def _known(mask: Tensor, take: Take) -> Tensor:
+    """Where the opacity of a frame is known, by its mask: all, the face, what a matte is sure of."""
+    if take.kind == "mesh":
+        return torch.ones_like(mask)
+    return (2 * mask - 1).abs() if take.whole else mask
 
 
 def upper_face(take: Take) -> np.ndarray:

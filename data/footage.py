@@ -1,38 +1,17 @@
 """footage.py - Sec. 3.1: a talking head as the user has it, whatever form it is in.
 
 In:  a video with what lies beside it, or a prepared folder of AD-NeRF or RAD-NeRF.
-Out: Footage: its frames one by one, their times, sound, and where they are there, landmarks, matte
-     and the empty background. One frame is one picture that the decoder gives.
-Read next: clip.py, which makes a take of it.
+Out: Footage, the form that form.py describes.
+Read next: nerf_folder.py, then clip.py, which makes a take of it.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import Float, UInt8
-
 from data import nerf_folder
+from data.form import Footage
 from tools import matte
 from tools.landmarks import has_landmarks, load_landmarks
-from tools.media import VideoInfo, read_audio, read_frames, video_info
-
-
-@dataclass(frozen=True)
-class Footage:
-    """N frames of W x H px as displayed. Every function raises InputError, one line.
-
-    info: their rate, number, size, and info.ids (N,): frame k is shown at ids[k] / fps seconds of
-    the sound. landmarks, mattes, background: None where the user has none.
-    """
-    path: Path
-    info: VideoInfo
-    frames: Callable[[], Iterator[UInt8[np.ndarray, "H W 3"]]]
-    sound: Callable[[], Float[np.ndarray, " S"]]                      # mono, 16 kHz
-    landmarks: Callable[[], Float[np.ndarray, "N 68 2"]] | None       # px; NaN: no face
-    mattes: Callable[[], Iterator[UInt8[np.ndarray, "H W"]]] | None   # 255 = the person
-    background: Callable[[], UInt8[np.ndarray, "H W 3"]] | None
+from tools.media import read_audio, read_frames, video_info
 
 
 def open_footage(path: Path) -> Footage:

@@ -15,15 +15,16 @@ import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.path import Path as Outline
 
-from data.voca import FLAME_EYES, FLAME_VERTICES
+from data.voca import FLAME_EYES, FLAME_VERTICES, read_array
 from synthetic.light import light_set
-from tools.errors import InputError
+from tools.errors import InputError, first_line, in_one_line
 
 PALETTES = [  # sRGB 0..1: skin, lips, hair and brows, iris
     ((0.87, 0.68, 0.57), (0.72, 0.36, 0.35), (0.30, 0.20, 0.13), (0.30, 0.45, 0.60)),
     ((0.55, 0.38, 0.28), (0.50, 0.24, 0.24), (0.08, 0.06, 0.06), (0.22, 0.13, 0.08)),
     ((0.80, 0.58, 0.43), (0.68, 0.30, 0.30), (0.12, 0.09, 0.08), (0.33, 0.22, 0.12)),
     ((0.93, 0.76, 0.68), (0.80, 0.42, 0.42), (0.66, 0.46, 0.22), (0.32, 0.50, 0.36))]
+AGAIN = "write the stand-in heads again"
 LIGHTS = 6            # rooms drawn from the seed for folders that bring none
 
 
@@ -82,16 +83,56 @@ class Look:
     factors: dict               # {subject: {sentence: {"albedo", "light"}}}, may be empty
 
 
-def open_look(folder: Path, seed: int) -> Look:
-    """Albedos, gloss and lights (L, 9, 3): the folder's own; without them, lights by the seed."""
-    rng = np.random.default_rng([seed, 1])
+def open_look(folder: Path, seed: int, n_verts: int) -> Look:
+    """Albedos, gloss and lights (L, 9, 3): the folder's own; without them, lights by the seed.
+
+    n_verts: of its meshes. Raises InputError on a file that is locked, damaged or does not fit.
+    """
+    albedo = _own(folder / "albedo.npy", (None, n_verts, 3))
+    gloss = None if albedo is None else _own(folder / "gloss.npy", (n_verts,))
+    if (albedo is None) != (gloss is None):
+        raise InputError(f"{folder / 'gloss.npy'}: no such file beside albedo.npy; {AGAIN}")
+    lights = _own(folder / "lights.npy", (None, 9, 3))
+    if lights is None:
+        lights = light_set(LIGHTS, np.random.default_rng([seed, 1]))
+    counts = {"albedo": len(PALETTES if albedo is None else albedo), "light": len(lights)}
+    return Look(albedo, gloss, lights, _factors(folder / "factors.json", counts))
+
+
+def _own(path: Path, shape: tuple[int | None, ...]) -> np.ndarray | None:
+    """An array of the folder, None where it has none. None in shape: any number but 0."""
+    if not path.is_file():
+        return None
+    array = read_array(path)
+    fits = array.ndim == len(shape) and array.size and all(
+        want in (None, side) for want, side in zip(shape, array.shape))
+    if not fits or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+        want = ", ".join("n" if side is None else str(side) for side in shape)
+        raise InputError(f"{path}: is {array.shape} {array.dtype}, want finite numbers ({want}); "
+                         f"{AGAIN}")
+    return array
+
+
+def _factors(path: Path, counts: dict[str, int]) -> dict:
+    """{subject: {sentence: {"albedo", "light"}}} of factors.json, {} without it.
+
+    counts: how many albedos and lights there are.
+    """
+    if not path.is_file():
+        return {}
     try:
-        read = {name: np.load(folder / f"{name}.npy", allow_pickle=False)
-                for name in ("albedo", "gloss", "lights") if (folder / f"{name}.npy").is_file()}
-        path = folder / "factors.json"
-        factors = json.loads(path.read_text()) if path.is_file() else {}
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{folder}: albedo.npy, gloss.npy, lights.npy or factors.json is damaged "
-                         f"({error}); write the stand-in heads again") from error
-    lights = read["lights"] if "lights" in read else light_set(LIGHTS, rng)
-    return Look(read.get("albedo"), read.get("gloss"), lights, factors)
+        with in_one_line(path):
+            factors = json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is damaged ({first_line(error)}); {AGAIN}") from error
+    if not isinstance(factors, dict):
+        raise InputError(f"{path}: want {{subject: {{sentence: ...}}}}; {AGAIN}")
+    for subject, sentences in factors.items():
+        if not isinstance(sentences, dict):
+            raise InputError(f"{path}: {subject}: want {{sentence: ...}}; {AGAIN}")
+        for sentence, row in sentences.items():
+            if not isinstance(row, dict) or not all(row.get(name) in range(count)
+                                                    for name, count in counts.items()):
+                want = " and ".join(f"{name} 0 to {count - 1}" for name, count in counts.items())
+                raise InputError(f"{path}: {subject} {sentence}: want {want}; {AGAIN}")
+    return factors

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +24,15 @@ from tqdm import tqdm
 import tracking
 from data.look import PALETTES, Look, open_look, paint_head
 from data.take import Take, cache_paths, check_disk, have, write_pair
-from data.voca import Voca, choose, open_folder
+from data.voca import Voca, choose, fault_of, fault_of_head, open_folder
 from synthetic import rasteriser
 from synthetic.cameras import camera_of_motion, default_camera, head_motion, project
-from tools.errors import InputError
-from tools.media import to_mono_16k
+from tools.errors import InputError, first_line
+from tools.media import SAMPLE_RATE, to_mono_16k
 
 MESH_FPS = 60         # VOCASET's scanner; every second frame is kept
+RATES = 4000, 400000  # of sound, samples a second
+MOST_CHANNELS = 8
 EXPRESSIONS = 16      # directions of the expression basis
 BLOCK = 8             # frames rendered at a time, in one process
 POOL_FROM = 2e7       # pixels: from about half a minute on one core, every core renders
@@ -53,38 +56,79 @@ class _Plan:
         return f"{self.subject}/{self.sentence}"
 
 
+def _shown(value) -> str:
+    """A wrong value in an error message."""
+    return " ".join(repr(value).split())[:40]
+
+
 def _wave_of(voca: Voca, subject: str, sentence: str) -> np.ndarray | None:
-    """The sentence's sound at 16 kHz, None where there is none that lasts a frame."""
-    entry = voca.audio.get(subject, {}).get(sentence)
-    if not entry or len(np.asarray(entry["audio"])) < entry["sample_rate"] / MESH_FPS * 2:
+    """The sentence's sound at 16 kHz, None where there is none that lasts two frames."""
+    entry = voca.audio.get(subject, {}).get(sentence, {})
+    if entry.get("audio") is None:
         return None
+    fault = functools.partial(fault_of, voca, "raw_audio_fixed.pkl", subject, sentence)
+    rate = entry.get("sample_rate")
+    rate = rate.item() if isinstance(rate, np.ndarray) and rate.size == 1 else rate
+    if not isinstance(rate, Real) or not RATES[0] <= rate <= RATES[1]:
+        raise fault(f"its sample_rate is {_shown(rate)}, want {RATES[0]} to {RATES[1]} samples a "
+                    "second")
     try:
-        return to_mono_16k(np.asarray(entry["audio"]), int(entry["sample_rate"]))
-    except ValueError as error:
-        raise InputError(f"{voca.folder / 'raw_audio_fixed.pkl'}: {subject} {sentence}: {error}; "
-                         "get the file from its publisher again") from error
+        samples = np.asarray(entry["audio"])
+        beside = samples.ndim == 2 and samples.shape[1] > MOST_CHANNELS
+        if samples.dtype.kind not in "iuf" or beside:
+            raise ValueError(f"sound of shape {samples.shape} and type {samples.dtype}")
+        wave = to_mono_16k(samples, int(rate)) if samples.size else np.zeros(0)
+    except (ValueError, TypeError) as error:
+        raise fault(f"its audio cannot be used: {first_line(error)}") from error
+    return wave if len(wave) >= SAMPLE_RATE / MESH_FPS * 2 else None
+
+
+def _rows_of(voca: Voca, subject: str, sentence: str) -> dict[int, int]:
+    """{frame at 60 fps: row of data_verts}; a frame whose row is None is none."""
+    fault = functools.partial(fault_of, voca, "subj_seq_to_idx.pkl", subject, sentence)
+    rows = {frame: row for frame, row in voca.index[subject][sentence].items() if row is not None}
+    for frame, row in rows.items():
+        if not all(isinstance(number, Real) and 0 <= number == number // 1
+                   for number in (frame, row)):
+            raise fault(f"frame {_shown(frame)} is row {_shown(row)}, want whole numbers from 0 on")
+        if row >= len(voca.verts):
+            raise fault(f"frame {frame} is row {row}, data_verts.npy has {len(voca.verts)} rows")
+    return {int(frame): int(row) for frame, row in rows.items()}
 
 
 def _template(voca: Voca, subject: str) -> np.ndarray:
     """Neutral vertices (V, 3) of a subject, metres."""
-    template = np.asarray(voca.templates.get(subject, ()), dtype=float)
-    if template.shape != voca.verts.shape[1:]:
-        want = voca.verts.shape[1:]
-        found = f"is {template.shape}, want {want}" if template.size else "is missing"
-        raise InputError(f"{voca.folder / 'templates.pkl'}: the template of {subject} {found}; "
-                         "take it from the same download as data_verts.npy")
+    found, want = voca.templates.get(subject), voca.verts.shape[1:]
+    try:
+        template = np.asarray(() if found is None else found, dtype=float)
+    except (ValueError, TypeError):
+        template = np.full(want, np.nan)
+    if template.shape == want:
+        wrong = fault_of_head(template)
+    else:
+        wrong = f"is {template.shape}, want {want}" if template.size else "is missing"
+    if wrong:
+        raise InputError(f"{voca.folder / 'templates.pkl'}: the template of {subject} {wrong}; "
+                         "take it from the same download as data_verts.npy, in metres")
     return template
 
 
 def _plan(voca: Voca, look: Look, subject: str, sentence: str, everyone: list[str], seed: int
           ) -> _Plan | None:
     """How a take is going to look; None, said aloud, where it has no sound or no frames."""
-    index = {int(frame): int(row) for frame, row in voca.index[subject][sentence].items()}
-    kept = sorted(frame for frame in index if frame % 2 == 0)
-    wave = _wave_of(voca, subject, sentence)
-    if wave is None or not kept:
-        print(f"skipped {subject}/{sentence}: it has no {'sound' if wave is None else 'frames'}")
+    wave, index = _wave_of(voca, subject, sentence), _rows_of(voca, subject, sentence)
+    if wave is None:
+        print(f"skipped {subject}/{sentence}: it has no sound in raw_audio_fixed.pkl")
         return None
+    even = sorted(frame for frame in index if frame % 2 == 0)
+    kept = [frame for frame in even if frame / MESH_FPS <= len(wave) / SAMPLE_RATE]
+    if len(kept) < 2:  # one to train on, one held out
+        print(f"skipped {subject}/{sentence}: it has no frames with sound in subj_seq_to_idx.pkl, "
+              "or one alone")
+        return None
+    if len(kept) < len(even):
+        print(f"{subject}/{sentence}: left out {len(even) - len(kept)} of {len(even)} frames, "
+              "which are beyond its sound")
     template = _template(voca, subject)
     origin = template[voca.marks[[0, 16]]].mean(0)
     rng = np.random.default_rng([seed, zlib.crc32(f"{subject}/{sentence}".encode())])
@@ -131,6 +175,9 @@ def _render(voca: Voca, look: Look, plan: _Plan, size: int, frames: np.ndarray, 
     poses = (plan.head_to_world[block] for block in blocks)
     pictures = (map if pool is None else pool.map)(portraits, vertices, poses)
     for block, (images, covers) in zip(blocks, pictures):
+        if not covers.any((1, 2)).all():
+            raise fault_of(voca, "data_verts.npy", plan.subject, plan.sentence,
+                           "a frame does not show the head, which is not where its template is")
         frames[block], masks[block] = images, covers
         bar.update(len(images))
 
@@ -138,8 +185,12 @@ def _render(voca: Voca, look: Look, plan: _Plan, size: int, frames: np.ndarray, 
 def load_meshes(folder: Path, size: int, cache_dir: Path, subjects: list[str] | int | None,
                 sentences: list[str] | int | None, seed: int) -> list[Take]:
     """Takes of a folder, rendered once and kept in cache_dir; errors as in data.prepare.load."""
-    voca, look = open_folder(folder), open_look(folder, seed)
+    voca = open_folder(folder)
+    look = open_look(folder, seed, voca.verts.shape[1])
     pairs = choose(voca, subjects, sentences)
+    if not pairs:
+        raise InputError(f"{folder / 'subj_seq_to_idx.pkl'}: lists no sentence of the subjects "
+                         "chosen; choose others, or get the file from its publisher again")
     everyone = sorted({subject for subject, _ in pairs})
     plans = [_plan(voca, look, *pair, everyone, seed) for pair in pairs]
     plans = [plan for plan in plans if plan is not None]
@@ -158,13 +209,25 @@ def _render_missing(voca: Voca, look: Look, plans: list[_Plan], paths: list[tupl
     todo = [(plan, pair) for plan, pair in zip(plans, paths) if not have(pair)]
     if not todo:
         return
-    total = sum(len(plan.rows) for plan, _ in todo)
-    check_disk(paths[0][0].parent, total, size)
+    _check_vertices(voca, [plan for plan, _ in todo])
+    total, cache_dir = sum(len(plan.rows) for plan, _ in todo), paths[0][0].parent
+    own = voca.folder.resolve().is_relative_to(cache_dir.resolve())  # stand-in heads of this run
+    written = sum(p.stat().st_size for p in voca.folder.iterdir()) if own else 0
+    check_disk(cache_dir, total, size, written)
     with (_workers(total * size * size) as pool,
           tqdm(total=total, unit="frame", desc="rendering", mininterval=0.5) as bar):
         for plan, pair in todo:
             fill = functools.partial(_render, voca, look, plan, size, bar=bar, pool=pool)
             write_pair(pair, len(plan.rows), size, fill)
+
+
+def _check_vertices(voca: Voca, plans: list[_Plan]) -> None:
+    """Raise InputError where a mesh that is going to be rendered is no head in metres."""
+    every = [(plan, row) for plan in plans for row in plan.rows]
+    for plan, row in tqdm(every, "checking meshes", unit="frame", mininterval=0.5, leave=False):
+        if wrong := fault_of_head(voca.verts[row]):
+            raise fault_of(voca, "data_verts.npy", plan.subject, plan.sentence,
+                           f"row {row} {wrong}")
 
 
 def _mesh_takes(voca: Voca, plans: list[_Plan], paths: list[tuple[Path, Path]], size: int

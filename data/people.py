@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data.clip import asked_offset, load_clip
+from data.found import Detectors
 from data.take import Take
 from data.voca import pick_pairs
-from tools.errors import InputError, first_line
+from tools.errors import InputError, first_line, in_one_line
 
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".m4v")
 TABLE = "people.csv"
@@ -37,9 +38,10 @@ class Clip:
 
 def videos_in(folder: Path) -> list[Path]:
     """The videos of a folder, by name; hidden files and the overlays of tracking.py are none."""
-    return sorted(path for path in folder.iterdir()
-                  if path.suffix.lower() in VIDEOS and path.is_file()
-                  and not path.name.startswith(".") and not path.stem.endswith(".tracking"))
+    with in_one_line(folder):
+        return sorted(path for path in folder.iterdir()
+                      if path.suffix.lower() in VIDEOS and path.is_file()
+                      and not path.name.startswith(".") and not path.stem.endswith(".tracking"))
 
 
 def listed_clips(folder: Path) -> list[Clip]:
@@ -93,7 +95,7 @@ def read_table(table: Path, files: set[str]) -> dict[str, dict[str, str]]:
 def _lines(table: Path) -> list[tuple[int, list[str]]]:
     """(number, entries) of the lines that are not blank, the header first."""
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
+        with in_one_line(table), table.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, skipinitialspace=True)
             lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
     except (UnicodeDecodeError, csv.Error) as error:
@@ -120,7 +122,8 @@ def _columns(table: Path, number: int, cells: list[str]) -> list[str]:
 # ---- takes ---------------------------------------------------------------------------------------
 
 def load_clips(folder: Path, size: int, cache_dir: Path, subjects: list[str] | int | None = None,
-               sentences: list[str] | int | None = None, av_offset: str = "auto") -> list[Take]:
+               sentences: list[str] | int | None = None, av_offset: str = "auto",
+               *, detectors: Detectors) -> list[Take]:
     """A take of each clip chosen; arguments and errors as in data.prepare.load."""
     clips = listed_clips(folder)
     if left := [clip.path.name for clip in clips if not clip.listed]:
@@ -135,7 +138,7 @@ def load_clips(folder: Path, size: int, cache_dir: Path, subjects: list[str] | i
               "ill": numbered([clip.light for clip in chosen])}
     takes = []
     for i, clip in enumerate(chosen):
-        take = load_clip(clip.path, size, cache_dir, clip.av_offset or av_offset)
+        take = load_clip(clip.path, size, cache_dir, detectors, clip.av_offset or av_offset)
         takes.append(replace(take, name=clip.name, subject=clip.person,
                              labels={name: numbers[i] for name, numbers in labels.items()}))
     return takes

@@ -13,8 +13,10 @@ import torch
 
 from audio import feature_extractor
 from config import Config
-from data.clip import load_clip, open_clip
+from data import nerf_folder
+from data.clip import check_clip, load_clip
 from data.corpus import Corpus
+from data.found import Detectors
 from data.mesh_takes import load_meshes
 from data.people import listed_clips, load_clips, videos_in
 from data.take import Take
@@ -29,43 +31,50 @@ HELD_OUT = 1 / 11  # of a clip, at its end, as AD-NeRF splits its videos
 
 def load(path: str | Path, size: int, cache_dir: str | Path,
          subjects: list[str] | int | None = None, sentences: list[str] | int | None = None,
-         seed: int = 0, av_offset: str = "auto") -> list[Take]:
+         seed: int = 0, av_offset: str = "auto", detectors: Detectors | None = None) -> list[Take]:
     """Takes of a VOCASET folder or of clips, images size x size, memory-mapped in `cache_dir`.
 
     subjects, sentences: names, or how many (the first ones; at most). None: VOCA's training
     subjects where the folder has any of VOCASET's, else all; all sentences. Of a folder of clips,
     subjects are its people and sentences its files. seed draws the colours, light and head motion
-    of meshes; av_offset: milliseconds by which the pictures of clips lead their sound, or "auto".
+    of meshes; av_offset: milliseconds by which the pictures of clips lead their sound, or "auto";
+    detectors: finds landmarks and mattes of clips that bring none, and keeps them.
     Raises InputError, one line, for anything missing, damaged or unknown. Never stands in other
     data.
     """
     path, cache_dir = Path(path), Path(cache_dir)
-    check_source(path)
-    if not path.is_dir():
-        return [load_clip(path, size, cache_dir, av_offset)]
+    detectors = detectors or Detectors(cache_dir / "found")
+    check_source(path, detectors)
+    if is_clip(path):
+        return [load_clip(path, size, cache_dir, detectors, av_offset)]
     if is_clips(path):
-        return load_clips(path, size, cache_dir, subjects, sentences, av_offset)
+        return load_clips(path, size, cache_dir, subjects, sentences, av_offset, detectors=detectors)
     return load_meshes(path, size, cache_dir, subjects, sentences, seed)
 
 
+def is_clip(path: str | Path) -> bool:
+    """Whether load() would read one clip: of a file, or of a prepared folder of the field."""
+    return not Path(path).is_dir() or nerf_folder.is_folder(Path(path))
+
+
 def is_clips(path: str | Path) -> bool:
-    """Whether load() would read clips: of a file, or of a folder of videos without VOCASET's."""
+    """Whether load() would read clips: one, or a folder of videos without VOCASET's files."""
     path = Path(path)
-    if not path.is_dir():
+    if is_clip(path):
         return True
     return bool(videos_in(path)) and not any((path / part).is_file() for part in PARTS)
 
 
-def check_source(path: str | Path) -> None:
+def check_source(path: str | Path, detectors: Detectors | None = None) -> None:
     """Raise InputError, before anything is written, where load() would find too little."""
-    path = Path(path)
+    path, detectors = Path(path), detectors or Detectors(Path())
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; {ACCEPTED}")
     if not is_clips(path):
         check_parts(path)
         return
-    for one in [clip.path for clip in listed_clips(path)] if path.is_dir() else [path]:
-        open_clip(one)
+    for one in [path] if is_clip(path) else [clip.path for clip in listed_clips(path)]:
+        check_clip(one, detectors)
 
 
 def chosen(text: str | None) -> list[str] | int | None:
@@ -121,10 +130,18 @@ def for_clips() -> str:
     return "logmel"
 
 
-def prepare(cfg: Config, cache: Path, device: torch.device) -> tuple[Corpus, Corpus]:
+def detectors_of(cfg: Config, found: Path) -> Detectors:
+    """Detectors with the models that the configuration names, which keep what they find in found."""
+    return Detectors(found, *(Path(model) if model else None
+                              for model in (cfg.landmark_model, cfg.matte_model)))
+
+
+def prepare(cfg: Config, cache: Path, device: torch.device, found: Path | None = None
+            ) -> tuple[Corpus, Corpus]:
     """Read or render every frame, track, align the sound: training frames and held-out frames.
 
-    cache: folder for what is made of the data.
+    cache: folder for what is made of the data; found: for the landmarks and mattes of clips that
+    bring none.
     """
     source = cfg.data
     # First, so that a wrong name fails at once.
@@ -135,7 +152,7 @@ def prepare(cfg: Config, cache: Path, device: torch.device) -> tuple[Corpus, Cor
             print("no --data given: writing stand-in heads (not real people)")
             dataset.write_toyset(source, seed=cfg.seed)
     takes = load(source, cfg.size, cache, chosen(cfg.subjects), chosen(cfg.sentences), cfg.seed,
-                 cfg.av_offset)
+                 cfg.av_offset, detectors_of(cfg, found or cache / "found"))
     corpora = []
     for name, part in zip(("train", "heldout"), split(takes)):
         corpora.append(Corpus([takes[i] for i, _ in part], [numbers for _, numbers in part]))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tools.errors import InputError
+from tools.errors import InputError, in_one_line
 
 
 class _Plain:
@@ -47,10 +47,16 @@ def _encode(text: str, codec: str = "latin1") -> bytes:
     return text.encode({"latin1": "latin1"}[codec])
 
 
+def _no_bytes() -> bytes:
+    """What Python 3 calls for the bytes of an empty array."""
+    return b""
+
+
 ADMITTED = {
     ("numpy.core.multiarray", "_reconstruct"): _Plain, ("numpy.core.multiarray", "scalar"): _scalar,
     ("numpy.core.numeric", "_frombuffer"): _frombuffer, ("_codecs", "encode"): _encode,
-    ("numpy", "ndarray"): _Plain, ("numpy", "dtype"): _Plain}
+    ("numpy", "ndarray"): _Plain, ("numpy", "dtype"): _Plain,
+    ("__builtin__", "bytes"): _no_bytes, ("builtins", "bytes"): _no_bytes}
 
 
 class _SafeUnpickler(pickle.Unpickler):
@@ -72,17 +78,20 @@ def _unwrap(tree):
     return tree.value if isinstance(tree, _Plain) else tree
 
 
-def safe_pickle(path: str | Path) -> dict:
-    """Load a pickle of nested containers, numbers, text and numeric arrays, Python 2's too.
+def safe_pickle(path: str | Path) -> object:
+    """What a pickle of nested containers, numbers, text and numeric arrays holds, Python 2's too.
 
-    Raises InputError on a damaged file and on any name outside that list, without running it.
+    Raises InputError on a damaged or locked file and on any name outside that list, without running
+    it.
     """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; take it from the download that it belongs to")
     try:
-        with open(path, "rb") as file:
+        with in_one_line(path), path.open("rb") as file:
             return _unwrap(_SafeUnpickler(file, encoding="latin1").load())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; "
-                         "take it from the download that it belongs to") from None
+    except InputError:
+        raise
     except pickle.UnpicklingError as error:
         raise InputError(f"{path}: refused, it {error}; "
                          "get the file from its publisher again") from error

@@ -8,6 +8,8 @@ Read next: clip.py, which makes takes of clips, and mesh_takes.py, which makes t
 
 import hashlib
 import json
+import math
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +17,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from tools.errors import InputError, replacing
+from tools.errors import InputError, in_one_line, new_array, replacing
 
 CACHE_VERSION = 2     # raise it when frames of the same source would come out differently
+# Bytes on the disk beside frames and masks, at most. Of a frame: two crops of 64 px, F_A from a
+# HuBERT of width 1024, codes with the state of their optimiser, landmarks and a matte that are
+# found. Of a run: checkpoint.pt, twice while it is replaced, and the report.
+BESIDE, OF_RUN = 2 * 64 * 64 * 3 + 16 * 1024 * 4 + 8192, 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class Take:
     kind: str                                   # "mesh" | "clip"
     av_offset: float = 0.0                      # s that the sound was moved by, see clip.sound_move
     whole: bool = True                          # masks tell all of the head; False: the face alone
-    body_to_cam: Float[np.ndarray, "T 4 4"] | None = None
+    rest: Float[np.ndarray, "4 4"] | None = None  # of a clip: its mean cam_to_head, see dhnerf.py
     story: Story | None = None                  # of a clip
 
 
@@ -63,35 +69,47 @@ def cache_paths(cache_dir: Path, name: str, *key) -> tuple[Path, Path]:
     """Where frames and masks of a take are kept; the names change with all they depend on."""
     source = json.dumps([CACHE_VERSION, name, *key], default=str)
     digest = hashlib.sha256(source.encode()).hexdigest()[:16]
-    stem = name.replace("/", "_")
+    stem = re.sub(r"[^\w.-]", "_", name)[:80]  # whatever a pickle or a phone calls it
     return cache_dir / f"{stem}-{digest}-frames.npy", cache_dir / f"{stem}-{digest}-masks.npy"
 
 
-def check_disk(cache_dir: Path, n_frames: int, size: int) -> None:
-    """Make the folder and say how much will be written; InputError when it does not fit."""
+def check_disk(cache_dir: Path, n_frames: int, size: int, source: int = 0) -> None:
+    """Make the folder and say how much a run writes, at most; InputError when it does not fit.
+
+    n_frames: that are prepared now, size x size; source: bytes that were written for them already.
+    """
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{cache_dir}: cannot be made ({error.strerror}); "
-                         "choose another cache folder") from error
-    need, free = n_frames * size * size * 4 / 2**20, shutil.disk_usage(cache_dir).free / 2**20
-    print(f"preparing {n_frames} frames of {size} x {size}: {need:.0f} MB in {cache_dir} "
-          f"({free:.0f} MB free)")
+                         "choose another --out") from error
+    need = (n_frames * (size * size * 4 + BESIDE) + 6 * size * size + OF_RUN) / 2**20
+    free = shutil.disk_usage(cache_dir).free / 2**20
+    print(f"preparing {n_frames} frames of {size} x {size}: the run takes up to "
+          f"{math.ceil(need + source / 2**20)} MB of disk ({free:.0f} MB free in {cache_dir})")
     if need > free * 0.95:
-        raise InputError(f"{cache_dir}: {need:.0f} MB are needed, {free:.0f} MB are free; free "
-                         "some space, choose another cache folder, fewer sentences or smaller "
+        raise InputError(f"{cache_dir}: up to {need:.0f} MB are needed, {free:.0f} MB are free; "
+                         "free some space, choose another --out, fewer sentences or smaller "
                          "images")
 
 
 def write_pair(paths: tuple[Path, Path], n: int, size: int, fill) -> None:
-    """Create files of n frames and n masks, which fill(frames, masks) writes, then name them."""
+    """Create files of n frames and n masks, which fill(frames, masks) writes, then name them.
+
+    Raises InputError where the disk is full, before fill is called.
+    """
     with replacing(paths[0]) as first, replacing(paths[1]) as second:
-        frames = np.lib.format.open_memmap(first, "w+", np.uint8, (n, size, size, 3))
-        masks = np.lib.format.open_memmap(second, "w+", np.uint8, (n, size, size))
+        frames = new_array(first, np.uint8, (n, size, size, 3))
+        masks = new_array(second, np.uint8, (n, size, size))
         fill(frames, masks)
         frames.flush(), masks.flush()
 
 
 def have(paths: tuple[Path, Path]) -> bool:
-    """Whether frames and masks are there already."""
-    return all(path.is_file() for path in paths)
+    """Whether frames and masks are there already, and whole."""
+    try:
+        with in_one_line():
+            frames, masks = (np.load(path, mmap_mode="r") for path in paths)
+        return frames.shape[:3] == masks.shape
+    except (OSError, ValueError, EOFError):
+        return False

@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from plyfile import PlyData, PlyParseError
 
 from data.safe_pickle import safe_pickle
-from tools.errors import InputError
+from tools.errors import InputError, first_line, in_one_line
 
 FLAME_VERTICES, FLAME_EYES = 5023, (slice(3931, 4477), slice(4477, 5023))
+FLAME_FACES = 9976
+TALL = 0.1, 1         # m: no head, with its neck or the shoulders, is smaller or taller
+UNITS = {"millimetres": 1e-3, "centimetres": 1e-2, "decimetres": 0.1}
 FLAME_LANDMARKS = [  # vertices of the 68 iBUG landmarks in FLAME's topology
     2210, 1963, 3056, 3424, 3423, 3421, 3419, 3416, 3414, 3635, 3643, 3646, 3650, 3652, 2004, 568,
     728, 2567, 337, 338, 3154, 3712, 3868, 2135, 27, 18, 1430, 3560, 3561, 3501, 3564, 2751, 2793,
@@ -50,19 +53,44 @@ class Voca:
     key: list                          # names, sizes and times of the files, for the cache
 
 
-def _open_verts(path: Path) -> np.ndarray:
+def read_array(path: Path, mmap_mode: str | None = None) -> np.ndarray:
+    """A .npy file of numbers. Raises InputError where it is missing, locked or damaged."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; {ACCEPTED}")
     try:
-        verts = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        fault = f"is damaged or cut short ({error}); get the file again"
+        with in_one_line(path):
+            array = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            raise ValueError("it is an archive")
+    except InputError:
+        raise
+    except Exception as error:  # a damaged header can raise anything
+        fault = f"is damaged or cut short ({first_line(error)}); get the file again"
         raise InputError(f"{path}: {fault}") from error
+    return array
+
+
+def _open_verts(path: Path) -> np.ndarray:
+    verts = read_array(path, mmap_mode="r")
     if verts.ndim != 3 or verts.shape[2] != 3 or verts.dtype.kind != "f":
         found = f"is {verts.shape} {verts.dtype}, want (N, V, 3) floats"
         raise InputError(f"{path}: {found}; get the file again")
     return verts
 
+
+def fault_of_head(vertices: Float[np.ndarray, "V 3"]) -> str | None:
+    """What tells that vertices are not those of a head in metres; None where they may be."""
+    if not np.isfinite(vertices).all():
+        return "holds a vertex that is no number (NaN or infinite)"
+    tall = float(np.ptp(vertices.astype(float), axis=0).max())
+    if TALL[0] <= tall <= TALL[1]:
+        return None
+    units = [f" (it seems to be in {unit})" for unit, metres in UNITS.items()
+             if TALL[0] <= tall * metres <= TALL[1]]
+    return f"is {tall:.4g} m tall, want {TALL[0]} to {TALL[1]} m{''.join(units[:1])}"
+
+
+# ---- faces and landmarks -------------------------------------------------------------------------
 
 PLY_FAULTS = PlyParseError, ValueError, LookupError, MemoryError  # of damaged files; huge counts
 
@@ -73,25 +101,40 @@ def read_ply(path: Path) -> tuple[int, np.ndarray]:
     n_verts, face = len(ply["vertex"]), ply["face"]
     lists = [p.name for p in face.properties if p.name in ("vertex_indices", "vertex_index")]
     faces = np.stack(face[lists[0]])  # lists of unlike length raise a ValueError
-    if faces.shape[1:] != (3,) or faces.min() < 0 or faces.max() >= n_verts:
+    if (faces.shape[1:] != (3,) or faces.dtype.kind not in "iu" or faces.min() < 0
+            or faces.max() >= n_verts):
         raise ValueError("want triangles of the vertices listed")
     return n_verts, faces.astype(np.int64)
 
 
 def _find_faces(folder: Path, n_verts: int) -> np.ndarray:
-    """Faces of the first .ply in the folder or its templates/ that has n_verts vertices."""
-    paths = sorted(folder.glob("*.ply")) + sorted(folder.glob("templates/*.ply"))
+    """Faces of a .ply in the folder or its templates/ that has n_verts vertices.
+
+    Of several, of the first that has as many faces as FLAME, else of the first. Hidden files, which
+    a Mac puts beside each one, are none.
+    """
+    paths = [path for pattern in ("*.ply", "templates/*.ply")
+             for path in sorted(folder.glob(pattern)) if not path.name.startswith(".")]
+    fitting, faults = [], []
     for path in paths:
         try:
-            count, faces = read_ply(path)
+            with in_one_line(path):
+                count, faces = read_ply(path)
+        except InputError as error:
+            faults.append(error)
         except PLY_FAULTS as error:
-            raise InputError(f"{path}: is not a .ply of triangles ({error}); put FLAME_sample.ply "
-                             "of VOCA's repository in its place") from error
-        if count == n_verts:
-            return faces
-    raise InputError(f"{folder}: no .ply with {n_verts} vertices here or in templates/ "
-                     f"({len(paths)} .ply looked at); the faces come from one: VOCASET's templates "
-                     "download, or FLAME_sample.ply of VOCA's repository")
+            faults.append(InputError(f"{path}: is not a .ply of triangles ({first_line(error)}); "
+                                     "put FLAME_sample.ply of VOCA's repository in its place"))
+        else:
+            fitting += [faces] if count == n_verts else []
+            if fitting and (n_verts != FLAME_VERTICES or len(fitting[-1]) == FLAME_FACES):
+                return fitting[-1]
+    if fitting:
+        return fitting[0]
+    raise faults[0] if faults else InputError(
+        f"{folder}: no .ply with {n_verts} vertices here or in templates/ ({len(paths)} .ply "
+        "looked at); the faces come from one: VOCASET's templates download, or FLAME_sample.ply of "
+        "VOCA's repository")
 
 
 def _find_marks(folder: Path, n_verts: int) -> np.ndarray:
@@ -100,9 +143,10 @@ def _find_marks(folder: Path, n_verts: int) -> np.ndarray:
         raise InputError(f"{path}: no such file, and {n_verts} vertices are not FLAME's "
                          f"{FLAME_VERTICES}; list the vertices of the 68 iBUG landmarks in it")
     try:
-        listed = path.read_text().split() if path.is_file() else FLAME_LANDMARKS
+        with in_one_line(path):
+            listed = path.read_text().split() if path.is_file() else FLAME_LANDMARKS
         marks = np.array(listed, dtype=np.int64)
-    except ValueError:
+    except (ValueError, OverflowError):
         marks = np.empty(0, np.int64)
     if marks.shape != (68,) or marks.min() < 0 or marks.max() >= n_verts:
         raise InputError(f"{path}: want 68 whole numbers from 0 to {n_verts - 1}; "
@@ -117,32 +161,54 @@ def check_parts(folder: Path) -> None:
         raise InputError(f"{folder}: has no {', '.join(missing)}; {ACCEPTED}")
 
 
-def _nested(tree, depth: int) -> bool:
-    """Whether tree is dicts in dicts, this deep."""
-    if not isinstance(tree, dict):
-        return False
-    return depth == 1 or all(_nested(branch, depth - 1) for branch in tree.values())
+# ---- the pickles ---------------------------------------------------------------------------------
+
+def fault_of(voca: Voca, file: str, subject: str, sentence: str, what: str) -> InputError:
+    """The error of a sentence that a file of the folder spoils."""
+    return InputError(f"{voca.folder / file}: {subject} {sentence}: {what}; get the file from its "
+                      "publisher again, or choose others with --subjects and --sentences")
+
+
+def _by_subject(path: Path) -> dict:
+    """A pickle of {subject: ...}. Raises InputError where it is none."""
+    tree = safe_pickle(path)
+    if not isinstance(tree, dict) or not tree or not all(isinstance(name, str) for name in tree):
+        raise InputError(f"{path}: is not laid out as VOCASET's, by subject; "
+                         "get it from its publisher again")
+    return tree
+
+
+def _by_sentence(path: Path) -> dict[str, dict[str, dict]]:
+    """A pickle of {subject: {sentence: {...}}}; what is None in it is empty."""
+    tree = {subject: {} if sentences is None else sentences
+            for subject, sentences in _by_subject(path).items()}
+    for subject, sentences in tree.items():
+        named = isinstance(sentences, dict) and all(isinstance(name, str) for name in sentences)
+        wrong = [] if not named else [name for name, entry in sentences.items()
+                                      if entry is not None and not isinstance(entry, dict)]
+        if not named or wrong:
+            raise InputError(f"{path}: {' '.join([subject, *wrong[:1]])}: is not laid out as "
+                             "VOCASET's; get the file from its publisher again")
+        tree[subject] = {name: entry or {} for name, entry in sentences.items()}
+    return tree
 
 
 def open_folder(folder: Path) -> Voca:
-    """All of a folder in VOCASET's layout (Sec. 4.1). Raises InputError on any fault of it."""
+    """All of a folder in VOCASET's layout (Sec. 4.1). Raises InputError on any fault of it.
+
+    What single sentences hold is checked when they are read: see mesh_takes.py.
+    """
     verts = _open_verts(folder / "data_verts.npy")
-    names, depths = ("subj_seq_to_idx", "raw_audio_fixed", "templates"), (3, 3, 1)
-    index, audio, templates = (safe_pickle(folder / f"{name}.pkl") for name in names)
-    for name, tree, depth in zip(names, (index, audio, templates), depths):
-        if not tree or not _nested(tree, depth):
-            raise InputError(f"{folder / name}.pkl: is not laid out as VOCASET's; "
-                             "get it from its publisher again")
-    rows = [int(row) for seqs in index.values() for frames in seqs.values()
-            for row in frames.values()]
-    if rows and not 0 <= min(rows) <= max(rows) < len(verts):
-        fault = f"speaks of rows {min(rows)} to {max(rows)}, data_verts.npy has {len(verts)}"
-        raise InputError(f"{folder}: subj_seq_to_idx.pkl {fault}; take both from the same download")
-    files = sorted(p for p in folder.iterdir() if p.is_file())
+    index, audio = (_by_sentence(folder / f"{name}.pkl")
+                    for name in ("subj_seq_to_idx", "raw_audio_fixed"))
+    templates = _by_subject(folder / "templates.pkl")
+    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
     key = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
     return Voca(folder, verts, index, audio, templates, _find_faces(folder, verts.shape[1]),
-                 _find_marks(folder, verts.shape[1]), key)
+                _find_marks(folder, verts.shape[1]), key)
 
+
+# ---- which of it ---------------------------------------------------------------------------------
 
 def _pick(wanted: list[str] | int | None, names: list[str], what: str, folder: Path) -> list[str]:
     """The names wanted, out of those that exist."""

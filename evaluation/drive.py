@@ -25,12 +25,14 @@ from tqdm import tqdm
 
 from data.clip import load_clip
 from data.corpus import Corpus
+from data.prepare import detectors_of
 from data.take import Take
 from evaluation import landmark_regressor, measures, tables
 from evaluation.heldout import HeldoutTake, audio_pose, evenly, indices, prepare_again
 from evaluation.judges import MAX_LAG, NAN
 from evaluation.report import sound_of
 from inference.codes import chosen_codes
+from inference.folder import FOUND
 from inference.pictures import caption, enlarge, write_image
 from inference.rendering import back_and_forth, render_frames, sound_to_lips
 from inference.run import Run, load_run
@@ -253,7 +255,7 @@ class Stage:
         frames = render_frames(
             run, chosen_codes(run, take["name"], numbers, {}),
             sound_to_lips(run, speaker.wave, ids / take["fps"]), take["K"],
-            take["cam_to_head"][numbers], run.backgrounds[take["background"]])
+            take["cam_to_head"][numbers], run.backgrounds[take["background"]], take.get("rest"))
         kept = self.kept(frames, length, f"{subject} under {speaker.subject}")
         return Video(subject, speaker, kind, take["fps"], ids, kept, take["first"] + numbers)
 
@@ -385,12 +387,14 @@ def row_of(video: Video, finder: Finder, marks: np.ndarray, found: dict) -> dict
 def load_speakers(clips: list[Path], run: Run, work: Path, av_offset: str) -> list[Take]:
     """The takes of the clips. Raises InputError for clips that cannot be used, or of one name."""
     speakers, slowest = [], min(take["fps"] for take in run.takes)
+    detectors = detectors_of(run.cfg, (run.folder or work) / FOUND)
     for number, clip in enumerate(clips):
         if clip.stem in [other.stem for other in clips[:number]]:
             raise InputError(f"{clip}: a second clip called {clip.stem}; rename one of them, since "
                              "outputs are named after clips")
     for clip in clips:
-        speakers.append(load_clip(clip, run.cfg.size, work / "speakers", av_offset))
+        speakers.append(load_clip(clip, run.cfg.size, work / "speakers", detectors,
+                                  av_offset))
         check_audio_length(speakers[-1].wave, slowest, clip)
     return speakers
 

@@ -24,7 +24,8 @@ from dhnerf import CODES
 from evaluation import measures
 from evaluation.judges import Judges, RowScores
 from inference.rendering import back_and_forth, lip_features, render_frames
-from inference.run import Run, check_takes
+from inference.folder import FOUND
+from inference.run import Run, check_data, check_takes
 
 
 def indices(corpus: Corpus, number: int) -> Int[np.ndarray, "T"]:
@@ -59,6 +60,11 @@ class HeldoutTake:
             return self.run.codes.tables[factor].weight[np.flatnonzero(same)]
         return F.normalize(self.read[factor].mean(0, keepdim=True), dim=-1)
 
+    @property
+    def rest(self) -> Float[Tensor, "4 4"] | None:
+        """The mean pose of the take, where there is a body."""
+        return None if self.take.rest is None else torch.from_numpy(self.take.rest)
+
     def training_frames(self) -> Int[np.ndarray, "n"]:
         """Indices of the training frames of the same person; of all frames if there are none."""
         same = self.train_set.names["id"][self.train_set.label["id"]] == self.take.labels["id"]
@@ -80,7 +86,7 @@ class HeldoutTake:
         f_a = self.heldout_set.f_a[self.index] if f_a is None else f_a
         return render_frames(self.run, codes, lip_features(self.run, f_a[only]),
                              torch.from_numpy(self.take.K), poses,
-                             torch.from_numpy(self.take.background))
+                             torch.from_numpy(self.take.background), self.rest)
 
 
 # ---- the rows of the table: each function gives the frames `only` (n,) of a held-out take --------
@@ -178,6 +184,8 @@ def table(run: Run, train_set: Corpus, heldout_set: Corpus, judges: Judges,
 
 def prepare_again(run: Run, work: Path) -> tuple[Corpus, Corpus]:
     """The training frames and the held-out frames of a trained run, prepared under `work`."""
-    train_set, heldout_set = prepare(run.cfg, work, run.device)
+    check_data(run.cfg)
+    found = None if run.folder is None else run.folder / FOUND
+    train_set, heldout_set = prepare(run.cfg, work, run.device, found)
     check_takes(run.cfg, run.takes, train_set)
     return train_set, heldout_set

@@ -1,7 +1,7 @@
 """judges.py - Sec. 4.3: the scores of one row of a table: PSNR, SSIM, FID, Sync, LMD and mouth.
 
 In: frames (T, H, W, 3) that claim to show some frames of a take, however they were made. Out: one
-dictionary per row, {"PSNR (dB)": ..., ...}. The measures are in measures.py; three of them look
+dictionary per row, {"PSNR (dB)": ..., ...}. The measures are in measures.py; some of them look
 through a network, which `Judges` holds: the landmark regressor (landmark_regressor.py), the
 features of FID, and SyncNet or the expert that stands in. Next: heldout.py, which makes the rows.
 """
@@ -21,6 +21,7 @@ from data.crops import mouth_crop, to_image
 from data.take import Take
 from evaluation import landmark_regressor, measures, syncnet
 from evaluation.landmark_regressor import trained_landmarker
+from evaluation.perceptual import Lpips, load_lpips
 from evaluation.sync_expert import expert_distances, sync_expert
 from tools.errors import InputError
 
@@ -41,11 +42,13 @@ class Judges:
     features: measures.Features
     distances: Callable[..., syncnet.Distances]
     sync: str
+    lpips: Lpips | None = None
 
     def note(self) -> str:
         rank = "; they rank rows and do not compare with published FIDs"
         comparable = "" if self.features.comparable else rank
-        return f"FID uses {self.features.name}{comparable}. Sync uses {self.sync}."
+        looks = f" LPIPS is that of {self.lpips.name}." if self.lpips else ""
+        return f"FID uses {self.features.name}{comparable}. Sync uses {self.sync}.{looks}"
 
 
 def make_judges(cfg: Config, train_set: Corpus, heldout_set: Corpus, work: Path,
@@ -64,7 +67,7 @@ def make_judges(cfg: Config, train_set: Corpus, heldout_set: Corpus, work: Path,
     else:
         expert = sync_expert(cfg, train_set, work, device, keep)
         distances, sync = _with_expert(expert, cfg, heldout_set)
-    return Judges(marks, features, distances, sync)
+    return Judges(marks, features, distances, sync, load_lpips(device))
 
 
 def _with_syncnet(net: syncnet.SyncNet, heldout_set: Corpus):
@@ -103,6 +106,7 @@ class RowScores:
     psnr_head: list[float] = field(default_factory=list)  # per frame: dB inside the head's mask
     psnr: list[float] = field(default_factory=list)  # per frame: dB of the whole image
     ssim: list[float] = field(default_factory=list)  # per frame
+    lpips: list[float] = field(default_factory=list)  # per frame, where a package has it
     features: list[np.ndarray] = field(default_factory=list)  # per take: FID's (T, d)
     true_features: list[np.ndarray] = field(default_factory=list)  # per take: the truth's
     lmd: list[tuple[float, float]] = field(default_factory=list)  # per take: px, % of the eyes
@@ -118,6 +122,8 @@ class RowScores:
             self.psnr_head.append(measures.psnr(image, true, np.asarray(mask)))
             self.psnr.append(measures.psnr(image, true))
             self.ssim.append(measures.ssim(image, true))
+            if judges.lpips is not None:
+                self.lpips.append(judges.lpips.distance(image, true))
         self.features.append(judges.features.extract(frames))
         self.true_features.append(judges.features.extract(truth))
         marks = landmark_regressor.predict(judges.landmarks, frames)  # (T, 68, 2)
@@ -136,8 +142,9 @@ class RowScores:
         r0, lag = self.mouth()
         confidence, offset = self.sync_scores()
         lmd, lmd_percent = np.mean(self.lmd, axis=0)
+        looks = {"LPIPS": float(np.mean(self.lpips))} if self.lpips else {}
         return {"PSNR head (dB)": float(np.mean(self.psnr_head)),
-                "PSNR (dB)": float(np.mean(self.psnr)), "SSIM": float(np.mean(self.ssim)),
+                "PSNR (dB)": float(np.mean(self.psnr)), "SSIM": float(np.mean(self.ssim)), **looks,
                 "FID": self.fid(), "Sync confidence": confidence, "Sync offset": offset,
                 "LMD (px)": float(lmd), "LMD (% of eyes)": float(lmd_percent),
                 "mouth r": r0, "lag (frames)": lag}

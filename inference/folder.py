@@ -14,8 +14,9 @@ from tools.errors import InputError, replacing
 
 WORK = "prepared"   # frames, crops and features, while a run trains
 MARK = ".dhnerf"    # in it: this program made the folder
+FOUND = "found"     # landmarks and mattes that were found in clips which bring none
 OUTPUTS = ("checkpoint.pt", "log.csv", "loss.png", "prepared.png", "preview.png", "preview.mp4",
-           "heldout.json", "found")
+           "heldout.json", FOUND)
 
 
 def open_folder(out: Path) -> None:

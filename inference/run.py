@@ -5,6 +5,7 @@ In: a run folder of train.py. Out: Checkpoint, what training goes on from; Run, 
 """
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from torch import Tensor
 from audio import AudioEncoder
 from config import Config
 from data.corpus import Corpus
+from data.take import Take
 from dhnerf import CODES, DHNeRF, LatentCodes, LatentExtractor
-from tools.errors import InputError, first_line, replacing
+from tools.errors import InputError, first_line, in_one_line, replacing
 
 FORMAT = 3  # of checkpoint.pt; raised when old files can no longer be read
 LISTED = 8  # takes in an error message
@@ -56,25 +58,31 @@ class Checkpoint:
         return Checkpoint(Config.from_dict(values["config"]), **made)
 
     def write(self, folder: Path) -> None:
+        """Replace checkpoint.pt. Where the disk is full, InputError, and the earlier one stays."""
+        packed = io.BytesIO()  # torch.save hides the disk's own error
+        torch.save(self.to_dict(), packed)
         with replacing(folder / "checkpoint.pt") as temporary:
-            torch.save(self.to_dict(), temporary)
+            temporary.write_bytes(packed.getbuffer())
 
     @staticmethod
     def read(folder: str | Path) -> "Checkpoint":
         """checkpoint.pt of a run folder. Raises InputError when it cannot be used."""
         path = Path(folder) / "checkpoint.pt"
-        if not path.is_file():
-            raise InputError(f"{path}: no such file; train first (python train.py --out {folder})")
+        with in_one_line(path):
+            if not path.is_file():
+                raise InputError(f"{path}: no such file; "
+                                 f"train first (python train.py --out {folder})")
+            packed = io.BytesIO(path.read_bytes())
         try:
-            values = torch.load(path, map_location="cpu", weights_only=True)
+            values = torch.load(packed, map_location="cpu", weights_only=True)
             version = values["format"]
             checkpoint = Checkpoint.from_dict(values) if version == FORMAT else None
         except Exception as error:  # zip, pickle and key errors all mean the same to the user
             raise InputError(f"{path}: not a checkpoint of this program or damaged "
-                             f"({first_line(error)}); train again") from error
+                             f"({first_line(error)}); train again in another --out") from error
         if checkpoint is None:
             raise InputError(f"{path}: written in format {version}, this program reads {FORMAT}; "
-                             "train again")
+                             "train again in another --out")
         return checkpoint
 
     def describe(self, corpus: Corpus) -> None:
@@ -90,21 +98,44 @@ class Checkpoint:
                 "first": int(first), "background": places[key],
                 "K": torch.from_numpy(take.K).float(),
                 "cam_to_head": torch.from_numpy(take.cam_to_head[numbers]).float(),
+                **_of_clip(take, numbers),
                 "codes": {name: int(label[first]) for name, label in corpus.label.items()}})
         self.backgrounds = torch.from_numpy(np.stack(pictures))
 
 
-def check_takes(cfg: Config, takes: list[dict], corpus: Corpus) -> None:
-    """Raise InputError where the data hold other frames than when a run was trained.
+def _of_clip(take: Take, numbers: np.ndarray) -> dict:
+    """What is kept of a clip alone: its body's pose, and where its frames are in its picture."""
+    if take.story is None:
+        return {}
+    return {"rest": torch.from_numpy(take.rest).float(), "whole": take.whole,
+            "box": take.story.box, "picture": take.story.picture, "source": take.story.source,
+            "frame_ids": torch.from_numpy(take.frame_ids[numbers])}
 
-    Codes belong to frames: with others, each would get the code of another.
+
+def check_data(cfg: Config) -> None:
+    """Raise InputError where the data that a run was trained on are no longer where they were."""
+    if cfg.data is None:
+        return
+    with in_one_line():
+        there = Path(cfg.data).exists()
+    if not there:
+        back = "put them back there, or a link to them" if Path(cfg.data).is_absolute() else \
+            "run this in the folder in which train.py was run"
+        raise InputError(f"{cfg.data}: the data that this run was trained on are not there; {back}")
+
+
+def check_takes(cfg: Config, takes: list[dict], corpus: Corpus) -> None:
+    """Raise InputError where the data hold other frames, or labels, than when a run was trained.
+
+    Codes belong to frames and labels: with others, each would get the code of another.
     """
-    then = [(take["name"], len(take["cam_to_head"])) for take in takes]
-    now = [(take.name, len(numbers)) for take, numbers in zip(corpus.takes, corpus.numbers)]
-    if then != now:
+    now = [(take.name, len(numbers), {name: int(label[first])
+                                      for name, label in corpus.label.items()})
+           for take, numbers, first in zip(corpus.takes, corpus.numbers, corpus.first)]
+    if [(take["name"], len(take["cam_to_head"]), take["codes"]) for take in takes] != now:
         raise InputError(f"{cfg.data or 'stand-in heads'}: the data have changed since this run "
-                         "was trained (other takes, or other frames in them); train again in "
-                         "another --out")
+                         "was trained (other takes, other frames in them, or another person, "
+                         "albedo or light of one); train again in another --out")
 
 
 @dataclass
@@ -123,6 +154,7 @@ class Run:
     takes: list[dict]
     backgrounds: Tensor  # (n, H, W, 3) uint8
     device: torch.device
+    folder: Path | None = None  # where it was loaded from
 
     def take(self, name: str | None = None, option: str = "subject") -> dict:
         """The take called `name`; of a subject of that name, or for None of all, the first one.
@@ -156,13 +188,13 @@ def load_run(folder: str | Path, device: torch.device = torch.device("cpu")) -> 
         raise InputError(f"{folder}/checkpoint.pt: training stopped before the field; go on with "
                          f"python train.py --resume --out {folder}")
     try:
-        return _build_run(checkpoint, device)
+        return _build_run(checkpoint, device, Path(folder))
     except (RuntimeError, KeyError, TypeError) as error:
         raise InputError(f"{folder}/checkpoint.pt: its weights do not fit its configuration "
-                         f"({first_line(error)}); train again") from error
+                         f"({first_line(error)}); train again in another --out") from error
 
 
-def _build_run(checkpoint: Checkpoint, device: torch.device) -> Run:
+def _build_run(checkpoint: Checkpoint, device: torch.device, folder: Path) -> Run:
     cfg = checkpoint.cfg
     model, extractor = DHNeRF(cfg), LatentExtractor(cfg)
     model.load_state_dict(checkpoint.model)
@@ -177,7 +209,7 @@ def _build_run(checkpoint: Checkpoint, device: torch.device) -> Run:
         e_audio.load_state_dict(checkpoint.e_audio)
         e_audio.eval().to(device)
     return Run(cfg, model.eval().to(device), codes.to(device), extractor.eval().to(device), e_audio,
-               checkpoint.takes, checkpoint.backgrounds, device)
+               checkpoint.takes, checkpoint.backgrounds, device, folder)
 
 
 def middle_frames(takes: list[dict]) -> dict[str, Tensor]:

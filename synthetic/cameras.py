@@ -61,6 +61,16 @@ def frontal_camera(distance: float) -> Float[np.ndarray, "4 4"]:
     return camera
 
 
+def mean_pose(poses: Float[np.ndarray, "T 4 4"]) -> Float[np.ndarray, "4 4"]:
+    """The mean of camera poses cam_to_head: of their rotations, and of the head's place in view."""
+    turns = Rotation.from_matrix(poses[:, :3, :3])
+    place = turns.inv().apply(-poses[:, :3, 3]).mean(0)  # the head's origin in the camera's axes
+    mean = np.eye(4)
+    mean[:3, :3] = turns.mean().as_matrix()
+    mean[:3, 3] = -mean[:3, :3] @ place
+    return mean
+
+
 def camera_of_motion(head_to_world: Float[np.ndarray, "*t 4 4"], distance: float
                      ) -> Float[np.ndarray, "*t 4 4"]:
     """P_cam (..., 4, 4) of a fixed camera and a moving head: head_to_world^-1 cam_to_world."""

@@ -5,6 +5,7 @@ times. HuBERT is a tiny random one with the published strides, saved by the test
 test_sound.py; phones: test_phones.py.
 """
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ import audio
 import losses
 from config import PAPER
 from evaluation.sync_expert import MouthEncoder
+from inference import rendering
+from inference.run import Run
 from tools.errors import InputError
 
 RATE = 16000
@@ -121,6 +124,24 @@ def test_short_and_silent_sound(samples, silent):
         assert f_a.shape == (7, 16, 40) and f_a.dtype == np.float32 and np.isfinite(f_a).all()
         if silent:
             assert np.ptp(f_a) == 0, "silence is constant"
+
+
+def test_long_sound_is_heard_once_and_its_lips_made_in_blocks_of_frames(monkeypatch):
+    """An hour's F_A never stands in memory: 5 blocks of at most 20 of 90 frames, the lips of all in one piece."""
+    wave, frame_times, cfg = syllables(), np.arange(90) / 25, replace(PAPER, audio_features="logmel", audio_window=4)
+    torch.manual_seed(0)
+    run = object.__new__(Run)  # of a run, the sync module alone
+    run.e_audio, run.cfg, run.device = audio.AudioEncoder(40, 4, 8).eval(), cfg, torch.device("cpu")
+    with torch.no_grad():
+        want = run.e_audio(torch.from_numpy(audio.feature_extractor("logmel", 4, smooth=cfg.sound_smooth)(
+            wave, frame_times)))
+    made, aligned, log_mel, align = [], [], audio.log_mel, audio.align_to_frames
+    monkeypatch.setattr(rendering, "BLOCK", 20)
+    monkeypatch.setattr(audio, "log_mel", lambda wave: made.append(1) or log_mel(wave))
+    monkeypatch.setattr(audio, "align_to_frames", lambda *given: aligned.append(len(given[2])) or align(*given))
+    got = rendering.sound_to_lips(run, wave, frame_times)
+    assert torch.allclose(got, want, atol=1e-6) and (made, aligned) == ([1], [20, 20, 20, 20, 10])
+    assert rendering.sound_to_lips(run, wave, frame_times[:0]).shape == (0, 8)
 
 
 # ----------------------------------------------------------------------------------------------------- HuBERT

@@ -347,9 +347,11 @@ def test_a_small_disk_is_one_line(own_voca, tmp_path, monkeypatch):
 
 def test_memory_does_not_grow_with_the_data(tmp_path):
     make_voca(tmp_path / "v", 1, 1, 0.1)
+    head = np.load(tmp_path / "v" / "data_verts.npy")[0]
     rows = 2000  # 120 MB of vertices on disk
     big = np.lib.format.open_memmap(tmp_path / "v" / "data_verts.npy", "w+", np.float32,
                                     (rows, 5023, 3))
+    big[-10:] = head
     del big
     index = {FIRST: {"sentence01": {f: rows - 10 + f for f in range(10)}}}
     (tmp_path / "v" / "subj_seq_to_idx.pkl").write_bytes(py2_pickle(index))

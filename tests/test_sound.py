@@ -4,6 +4,7 @@ Oracles: a discrete Fourier transform in sums, SciPy's zero-phase filter (its po
 square per window in a loop.
 """
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -90,6 +91,34 @@ def test_nobody_speaks_in_silence():
     assert np.abs(quiet).max() < 1e-5, "silence is not made loud"
 
 
+@pytest.mark.parametrize("seconds", [0.9, 1.0, 3.37])
+def test_level_and_power_in_chunks_are_those_of_one_piece(seconds, monkeypatch):
+    """Chunks of 1 s; the whole sound by SciPy's zero-phase filter and a mean over 400 samples in float64."""
+    wave = noise(seconds) * np.repeat([1, 0.01, 0.3], RATE * 2)[:int(seconds * RATE)].astype(np.float32) + 0.2
+    monkeypatch.setattr(sound, "MINUTE", 1.0)
+    filtered = sosfiltfilt(butter(4, 80 / 8000, "high", output="sos"), wave.astype(np.float64), padlen=300)
+    sums = np.cumsum(np.r_[np.zeros(201), np.square(filtered), np.zeros(199)])
+    power = (sums[400:] - sums[:-400]) / 400
+    falling = np.sort(power[::160])[::-1]
+    least = falling[np.searchsorted(np.cumsum(falling), 0.98 * falling.sum())]
+    got, got_least = sound.speech_power(filtered.astype(np.float32))
+    assert np.allclose(got, power, rtol=1e-4, atol=1e-9) and got_least == pytest.approx(least, rel=1e-4)
+    want = filtered * 0.1 / math.sqrt(power[power >= least].mean())
+    assert np.abs(sound.levelled(wave) - want).max() < 1e-4, "a seam between two chunks"
+
+
+def test_level_of_long_sound_needs_few_times_its_memory():
+    wave = np.tile(noise(10.0), 30)  # 5 minutes
+    tracemalloc.start()
+    try:
+        sound.levelled(wave)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    minute = 60 * RATE * 8
+    assert peak < 2.5 * wave.nbytes + 6 * minute, f"{peak / wave.nbytes:.1f} times the sound"
+
+
 # ---- log-mel -------------------------------------------------------------------------------------
 
 
@@ -130,6 +159,16 @@ def test_log_mel_scalar_transcription():
             f"row {row}, at {times[row]} s"
 
 
+def test_log_mel_in_chunks_is_that_of_one_piece(monkeypatch):
+    """Chunks of 0.25 s, against one of a minute; the scalar transcription above has one."""
+    wave = noise(1.93)
+    whole, times = sound.log_mel(wave)
+    monkeypatch.setattr(sound, "levelled", lambda given, made=sound.levelled(wave): made)
+    monkeypatch.setattr(sound, "MINUTE", 0.25)
+    parts, times_parts = sound.log_mel(wave)
+    assert np.allclose(parts, whole, atol=1e-5) and np.array_equal(times, times_parts)
+
+
 @pytest.mark.parametrize("frequency", [110, 440, 1500, 4000, 7000])
 def test_log_mel_of_a_pure_tone_peaks_in_its_band(frequency):
     features, _ = sound.log_mel(tone(frequency, 0.5))
@@ -163,6 +202,13 @@ def test_log_mel_of_short_and_silent_sound(samples, silent):
 
 
 # ---- chunks --------------------------------------------------------------------------------------
+
+
+def test_chunks_of_other_steps_and_of_nothing():
+    asked = []
+    out = sound.in_chunks(lambda first, last: asked.append((first, last)) or np.arange(first, last), 7, 0.3, 0.1, 0.1)
+    assert out.tolist() == list(range(7)) and asked == [(0, 4), (2, 7), (5, 7)]
+    assert sound.in_chunks(lambda first, last: np.zeros((last - first, 3)), 0).shape == (0, 3)
 
 
 @pytest.mark.parametrize("total", [1, 49, 50, 51, 100, 137])

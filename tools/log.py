@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from tools.errors import replacing
+from tools.errors import in_one_line, replacing
 
 COLUMNS = ("stage", "iteration", "loss", "L_rec", "L_per", "L_pho", "L_dis", "L_v", "L_opacity",
            "psnr")
@@ -18,20 +18,30 @@ COLUMNS = ("stage", "iteration", "loss", "L_rec", "L_per", "L_pho", "L_dis", "L_
 class Log:
     """log.csv. Of an older one, lines that the checkpoint does not cover are dropped.
 
-    They come again. done: stage -> how many of its iterations the checkpoint covers.
+    They come again. So is what a full disk has left of a line. done: stage -> how many of its
+    iterations the checkpoint covers. Raises InputError where the disk is full or the file locked.
     """
 
     def __init__(self, path: Path, done: dict[str, int]):
-        kept = []
-        for line in path.read_text().splitlines()[1:] if path.is_file() else []:
-            stage, iteration = line.split(",")[:2]
-            kept += [line] if int(iteration) < done[stage] else []
+        self.path, text = path, ""
+        with in_one_line(path):
+            if path.is_file():
+                text = path.read_text("utf-8", "replace")
+        whole = [line for line in text.split("\n")[1:-1] if _is_covered(line, done)]
         with replacing(path) as temporary:
-            temporary.write_text("\n".join([",".join(COLUMNS), *kept]) + "\n")
-        self.file = path.open("a", buffering=1)
+            temporary.write_text("\n".join([",".join(COLUMNS), *whole]) + "\n")
 
     def add(self, **values) -> None:
         """One line; values by column, numbers or tensors of one entry."""
         cells = [values.get(column, "") for column in COLUMNS]
         shown = [f"{cell.item():.6g}" if isinstance(cell, Tensor) else str(cell) for cell in cells]
-        self.file.write(",".join(shown) + "\n")
+        # Opened each time: what a full disk does not take must not wait to be written at exit.
+        with in_one_line(self.path), self.path.open("a", encoding="utf-8") as file:
+            file.write(",".join(shown) + "\n")
+
+
+def _is_covered(line: str, done: dict[str, int]) -> bool:
+    """Whether a line is whole, and the checkpoint covers its iteration."""
+    stage, *cells = line.split(",")
+    whole = len(cells) == len(COLUMNS) - 1 and cells[0].isdecimal()
+    return whole and int(cells[0]) < done.get(stage, 0)

@@ -1,0 +1,74 @@
+"""options.py - Sec. 4.2: from what the user asks of train.py to the configuration of a run.
+
+In:  the command line of train.py, parsed; with --resume, the run folder. Out: a Config, or the
+     Checkpoint that training goes on from.
+Read next: run.py.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from config import CLIP, PRESETS, Config, shortened
+from data.clip import asked_offset
+from data.prepare import for_clips, is_clips
+from inference.run import Checkpoint
+from tools.errors import InputError, replacing
+
+
+def chosen_values(args: argparse.Namespace) -> dict:
+    """The configuration fields that the command line sets itself."""
+    names = ("data av_offset size subjects sentences iters seed audio_features vgg sync preset "
+             "landmark_model matte_model")
+    values = {n: getattr(args, n) for n in names.split() if getattr(args, n) is not None}
+    for name in ("data", "landmark_model", "matte_model"):  # from wherever evaluate.py is called
+        values |= {name: os.path.abspath(values[name])} if name in values else {}
+    values |= {"lambda_dis": 0.0} if args.no_dis else {}
+    return values | ({"lambda_v": 0.0} if args.no_vel else {})
+
+
+def new_config(args: argparse.Namespace, device: torch.device) -> Config:
+    """Preset plus command line. Raises InputError on values that cannot work."""
+    preset = PRESETS[args.preset or ("paper" if device.type == "cuda" else "small")]
+    cfg = replace(preset, **chosen_values(args))
+    asked_offset(cfg.av_offset)
+    if cfg.data is not None and is_clips(cfg.data):
+        cfg = replace(cfg, **CLIP)
+        if args.audio_features is None and preset.audio_features == "logmel":
+            cfg = replace(cfg, audio_features=for_clips())
+    if cfg.size < 32 or cfg.size % max(cfg.upsample, 16):
+        raise InputError(f"--size {cfg.size}: want a multiple of 16 of at least 32")
+    if cfg.iters < 1:
+        raise InputError(f"--iters {cfg.iters}: want at least 1")
+    if cfg.seed < 0:
+        raise InputError(f"--seed {cfg.seed}: want 0 or more")
+    return shortened(cfg)
+
+
+def write(cfg: Config, out: Path) -> None:
+    """config.json of the run folder."""
+    with replacing(out / "config.json") as temporary:
+        temporary.write_text(json.dumps(cfg.to_dict(), indent=1))
+
+
+def resumed(out: Path, args: argparse.Namespace) -> Checkpoint:
+    """Checkpoint of the run in `out`, or its configuration alone; only --iters may be another."""
+    path = out / "config.json"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; nothing to resume here, leave out --resume")
+    try:
+        checkpoint = Checkpoint.read(out) if (out / "checkpoint.pt").is_file() else \
+            Checkpoint(Config.from_dict(json.loads(path.read_text())))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: damaged ({error}); start again in another --out") from error
+    cfg, given = checkpoint.cfg, chosen_values(args)
+    for name, value in given.items():
+        if name != "iters" and getattr(cfg, name) != value:
+            raise InputError(f"{out}: was trained with {name} = {getattr(cfg, name)}, not {value}; "
+                             "resume without that option, or start another run with another --out")
+    return replace(checkpoint, cfg=replace(cfg, iters=given.get("iters", cfg.iters)))
