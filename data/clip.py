@@ -167,9 +167,8 @@ def _outlines(mattes: Iterable[np.ndarray], landmarks: np.ndarray, kept: np.ndar
 def _cached(footage: Footage, mattes: Callable | None, kept: np.ndarray, marks: np.ndarray,
             story: Story, size: int, cache_dir: Path) -> tuple[Path, Path]:
     """The files of frames and masks, written where they are not there yet."""
-    told = hashlib.sha256(marks.tobytes() + kept.tobytes() + str(footage.info).encode())
-    stat = footage.path.stat()
-    key = [stat.st_size, stat.st_mtime_ns], size, story.box, story.mask, told.hexdigest()
+    told = hashlib.sha256(marks.tobytes() + kept.tobytes()).hexdigest()
+    key = footage.stamp(), size, story.box, story.mask, told
     pair = cache_paths(cache_dir, footage.path.stem, *key)
     if not have(pair):
         check_disk(cache_dir, len(kept), size)

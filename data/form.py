@@ -6,6 +6,8 @@ Out: Footage: its frames one by one, their times, sound, and where they are ther
 Read next: footage.py, which finds out what lies at a path.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,3 +32,9 @@ class Footage:
     landmarks: Callable[[], Float[np.ndarray, "N 68 2"]] | None       # px; NaN: no face
     mattes: Callable[[], Iterator[UInt8[np.ndarray, "H W"]]] | None   # 255 = the person
     background: Callable[[], UInt8[np.ndarray, "H W 3"]] | None
+
+    def stamp(self) -> str:
+        """Words that change with the footage's files: of a folder, with any of them."""
+        files = sorted(self.path.rglob("*")) if self.path.is_dir() else [self.path]
+        told = [[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files if f.is_file()]
+        return hashlib.sha256(json.dumps([told, str(self.info)]).encode()).hexdigest()[:12]

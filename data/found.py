@@ -5,7 +5,6 @@ Out: landmarks (N, 68, 2) px; the person's matte, frame by frame; where each com
 Read next: clip.py.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,10 +33,7 @@ class Detectors:
 
     def kept(self, footage: Footage, ending: str) -> Path:
         """The file of a clip; another clip of the same name has another one."""
-        stat = footage.path.stat()
-        told = f"{footage.path.name} {stat.st_size} {stat.st_mtime_ns} {footage.info}"
-        digest = hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()[:12]
-        return self.folder / f"{footage.path.stem}-{digest}{ending}"
+        return self.folder / f"{footage.path.stem}-{footage.stamp()}{ending}"
 
 
 def check_landmarks(footage: Footage, model: Path | None = None) -> None:
@@ -46,7 +42,8 @@ def check_landmarks(footage: Footage, model: Path | None = None) -> None:
         raise InputError(
             f"{footage.path}: has no landmarks beside it, and no detector is installed; "
             "pip install -r requirements-landmarks.txt (Python 3.9 to 3.12), or give "
-            f"{footage.path.stem}.landmarks.npy of shape (frames, 68, 2)")
+            + (".lms files beside its pictures" if footage.path.is_dir() else
+               f"{footage.path.stem}.landmarks.npy of shape (frames, 68, 2)"))
 
 
 def landmarks_of(footage: Footage, detectors: Detectors) -> tuple[Float[np.ndarray, "N 68 2"], str]:
@@ -82,7 +79,8 @@ def mattes_of(footage: Footage, detectors: Detectors
         detectors.folder.mkdir(parents=True, exist_ok=True)
         found = matte.find_mattes(footage.frames(), footage.info.frames, detectors.matte_model)
         write_video(path, (_small(one) for one in found), 25)
-    return (lambda: matte.read_mattes(path, footage.info)), "matte, MediaPipe"
+    beside = detectors.kept(footage, ".mp4")
+    return (lambda: matte.read_mattes(beside, footage.info)), "matte, MediaPipe"
 
 
 def _small(one: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "h w 3"]:

@@ -1,4 +1,4 @@
-"""nerf_folder.py - Sec. 3.1: a talking head as AD-NeRF or RAD-NeRF prepare it: a folder of pictures.
+"""nerf_folder.py - Sec. 3.1: a talking head as AD-NeRF or RAD-NeRF prepare it, in a folder.
 
 Their descendants ER-NeRF, GeneFace and SyncTalk keep this layout. What they made of it is left
 unread (transforms_*.json, aud*.npy, head_imgs/, torso_imgs/): tracking.py finds poses and audio.py
@@ -57,7 +57,7 @@ def open_folder(path: Path) -> Footage:
     return Footage(
         path, info, lambda: map(_read, files), lambda: _read_sound(sound, ids[-1] + 1),
         (lambda: _read_landmarks(marks, info)) if any(mark.is_file() for mark in marks) else None,
-        (lambda: map(_read_person, parsing)) if parsing else None,
+        (lambda: _read_people(parsing)) if parsing else None,
         (lambda: _read(empty[0])) if empty else None)
 
 
@@ -137,8 +137,19 @@ def _read(file: Path) -> UInt8[np.ndarray, "H W 3"]:
         return np.array(image.convert("RGB"))
 
 
+def _read_people(files: list[Path]) -> Iterator[UInt8[np.ndarray, "H W"]]:
+    somebody = False
+    for file in files:
+        person = _read_person(file)
+        somebody |= bool(person.any())
+        yield person
+    if not somebody:
+        raise InputError(f"{files[0].parent}: all its pictures are white, so nobody is there; make "
+                         "them again, or move the folder elsewhere to go without")
+
+
 def _read_person(file: Path) -> UInt8[np.ndarray, "H W"]:
-    """255 = the person: head (blue), neck (green) or torso (red), on white; none has a soft edge."""
+    """255 = the person: head (blue), neck (green) or torso (red), on white; no edge is soft."""
     bright = (_read(file) > 127).sum(axis=2)  # channels
     person = bright == 1
     if np.mean(person | (bright == 3)) < 0.95:  # some where colours meet, if it was scaled

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 
 import tracking
 from data.take import Take
@@ -101,7 +101,7 @@ def related(take: Take) -> float:
 
 # ---- the sheet -----------------------------------------------------------------------------------
 
-def draw(take: Take, figure: Figure, lines: list[str]) -> None:
+def draw(take: Take, figure: FigureBase, lines: list[str]) -> None:
     """Eight frames with landmarks, the same under their masks, the background, and curves."""
     some = np.linspace(0, len(take.frame_ids) - 1, SHOWN_FRAMES).round().astype(int)
     marked = np.concatenate([with_landmarks(take, t) for t in some], 1)

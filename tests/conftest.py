@@ -42,3 +42,11 @@ def hubert_folder(tmp_path_factory):
     HubertModel(config).save_pretrained(folder)
     Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def no_segmenter(monkeypatch, request):
+    """Clips have the face as their mask, as where MediaPipe is missing: it would take seconds a clip."""
+    from tools import matte
+    if request.module.__name__ != "test_matte":
+        monkeypatch.setattr(matte, "have_segmenter", lambda model=None: False)

@@ -267,12 +267,13 @@ def test_options_that_cannot_work(voca, capfd, options, message):
 @pytest.mark.parametrize("content, message", [
     (None, "no such file"), (b"", "empty"), (b"RIFF nonsense", "cannot be decoded")])
 def test_animate_with_a_bad_sound_file_keeps_the_old_video(run_folder, capfd, content, message):
-    Path("talk.mp4").write_bytes(b"the old video")
+    media.write_video("talk.mp4", [np.zeros((16, 16, 3), np.uint8)] * 2, 25)
+    old = Path("talk.mp4").read_bytes()
     if content is not None:
         Path("speech.wav").write_bytes(content)
     error = fail(capfd, animate, run_folder, "--audio", "speech.wav", "--out", "talk.mp4")
     assert "speech.wav" in error and message in error
-    assert Path("talk.mp4").read_bytes() == b"the old video"
+    assert Path("talk.mp4").read_bytes() == old
 
 
 def test_animate_into_a_folder_that_is_not_there(run_folder, capfd):

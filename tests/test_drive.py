@@ -17,6 +17,7 @@ import evaluate
 import tracking
 from config import CLIP, SMALL
 from data.clip import load_clip
+from data.found import Detectors
 from data.prepare import prepare
 from dhnerf import DHNeRF, LatentCodes, LatentExtractor
 from evaluation import drive as D
@@ -256,7 +257,7 @@ def stage(made):
 
 
 def taken(made, name):
-    return load_clip(made / name, 32, made / "takes")
+    return load_clip(made / name, 32, made / "takes", Detectors(made / "found"))
 
 
 @pytest.fixture

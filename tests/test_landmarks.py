@@ -1,4 +1,4 @@
-"""The landmark files of a clip (Sec. 3.2), the 68 points that are taken of MediaPipe's mesh, and whose face they are."""
+"""The landmark files of a clip (Sec. 3.2), the points taken of MediaPipe's mesh, and whose face they are."""
 import builtins
 import errno
 import sys
@@ -72,6 +72,8 @@ def test_rows_of_one_value_say_that_there_is_no_face(tmp_path, value):
     np.save(tmp_path / "a.landmarks.npy", wanted)
     got = landmarks.load_landmarks(tmp_path / "a.mp4", info())
     assert np.isnan(got[[1, 2]]).all() and np.array_equal(got[[0, 3]], wanted[[0, 3]])
+    wanted[0, :, 0] = 7.5  # a line is odd, but it does not say that there is no face
+    assert np.isfinite(landmarks.without_empty_rows(wanted)[0]).all()
     np.save(tmp_path / "a.landmarks.npy", np.full((4, 68, 2), value))
     assert "no frame has landmarks" in refused(tmp_path / "a.mp4")
 
@@ -93,6 +95,8 @@ def test_what_is_wrong_with_a_landmark_file_is_said_in_one_line(tmp_path):
     file.write_bytes(b"")
     assert "truncated" in refused(clip)
     file.write_bytes(b"not numpy at all")
+    assert "not a .npy" in refused(clip)
+    file.write_bytes(b"PK\x03\x04 the start of an archive")
     assert "not a .npy" in refused(clip)
     np.save(file, np.array([None, plausible(1)[0]], dtype=object), allow_pickle=True)
     assert "Python objects" in refused(clip) and "truncated" not in refused(clip)
@@ -287,7 +291,7 @@ def seen(monkeypatch, per_frame):
 
 
 def test_the_larger_of_two_people_is_followed_and_never_the_other(monkeypatch):
-    left = [(12 + 0.3 * t, 16) for t in range(20)]
+    left = [(12 + 0.3 * t, 18) for t in range(20)]
     right = [(50 - 0.3 * t, 12) for t in range(20)]
     both = [[a, b] if t % 2 else [b, a] for t, (a, b) in enumerate(zip(left, right))]
     assert np.allclose(seen(monkeypatch, both), [x for x, _ in left], atol=1e-4)
@@ -295,6 +299,15 @@ def test_the_larger_of_two_people_is_followed_and_never_the_other(monkeypatch):
         both[t] = [right[t]]  # the first person is hidden: nobody, not the other person
     got = seen(monkeypatch, both)
     assert np.isnan(got[8:14]).all() and np.allclose(got[14:], [x for x, _ in left[14:]], atol=1e-4)
+
+
+def test_two_heads_side_by_side_are_not_mixed_up(monkeypatch):
+    """They are nearer to each other than a head may move between frames."""
+    frames = [[(20, 18), (34, 16)] if t % 2 else [(34, 16), (20, 18)] for t in range(20)]
+    frames[5] = frames[6] = [(34, 16)]                # one alone is still the second
+    frames[9] = [(20, 18), (34, 16), (26, 17)]        # a false third between them
+    got = seen(monkeypatch, frames)
+    assert np.isnan(got[5:7]).all() and np.allclose(np.delete(got, [5, 6]), 20, atol=1e-4)
 
 
 def test_a_false_detection_at_the_start_or_between_is_not_followed(monkeypatch):
@@ -344,9 +357,8 @@ def tasks(monkeypatch):
         return Task
 
     mesh = [Namespace(x=x, y=y) for x, y in MESH]
-    options = {f"{kind}Options": lambda **named: Namespace(**named) for kind in ("FaceLandmarker", "ImageSegmenter")}
     vision = Namespace(
-        RunningMode=Namespace(VIDEO="video"), **options,
+        RunningMode=Namespace(VIDEO="video"), FaceLandmarkerOptions=lambda **named: Namespace(**named),
         FaceLandmarker=task("FaceLandmarker", "detect_for_video", Namespace(face_landmarks=[mesh])))
     for name in ("mediapipe.python.solutions.face_mesh", "mediapipe.python.solutions", "mediapipe.python"):
         monkeypatch.setitem(sys.modules, name, None)

@@ -399,7 +399,7 @@ def test_cover_art_is_not_the_video_track(tmp_path):
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         cover = container.add_stream("mjpeg", rate=25)
         cover.width, cover.height, cover.pix_fmt = 32, 32, "yuvj420p"
-        cover.disposition = av.stream.Disposition.attached_pic
+        cover.disposition = av.stream.Disposition.attached_pic.value
         container.mux(cover.encode(av.VideoFrame(32, 32, "yuvj420p")))
         for image in pictures(5):
             container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
@@ -421,7 +421,7 @@ def test_a_cover_alone_is_no_video(tmp_path):
         sound = container.add_stream("aac", rate=16000, layout="mono")
         cover = container.add_stream("mjpeg", rate=25)
         cover.width, cover.height, cover.pix_fmt = 32, 32, "yuvj420p"
-        cover.disposition = av.stream.Disposition.attached_pic
+        cover.disposition = av.stream.Disposition.attached_pic.value
         container.mux(cover.encode(av.VideoFrame(32, 32, "yuvj420p")))
         frame = av.AudioFrame.from_ndarray(tone(16000, 1).astype(np.float32)[None], format="fltp",
                                            layout="mono")

@@ -202,6 +202,9 @@ def test_parsing_is_whole_and_of_these_colours_or_a_line(own, heads):
         refused(own, "5.png", "blue", read=read)
     (own / "parsing/5.png").unlink()
     refused(own, "parsing", "1 of 12", "5.png")
+    for i in range(COUNT):
+        cv2.imwrite(str(own / f"parsing/{i}.png"), np.full((SIZE, SIZE, 3), 255, np.uint8))
+    refused(own, "parsing", "nobody", read=read)
     for file in (own / "parsing").iterdir():
         file.unlink()
     assert open_folder(own).mattes is None

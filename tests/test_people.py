@@ -13,8 +13,10 @@ import tracking
 import train
 from config import CLIP, SMALL
 from data import clip, people
+from data.found import Detectors
 from data.offset import Offset
 from data.prepare import check_source, is_clips, load, split
+from inference import options
 from inference.run import Checkpoint
 from tools import media
 from tools.errors import InputError
@@ -146,8 +148,9 @@ def test_a_fault_of_people_csv_is_one_line(three, text, words):
 @pytest.fixture
 def one_take(put, tmp_path, monkeypatch):
     """Every clip of a folder becomes the same take, quickly; what load_clip is asked for."""
-    asked, made = [], clip.load_clip(put("../other/one.mp4"), 32, tmp_path / "cache")
-    def load_clip(path, size, cache_dir, av_offset):
+    asked, made = [], clip.load_clip(put("../other/one.mp4"), 32, tmp_path / "cache",
+                                     Detectors(tmp_path / "found"))
+    def load_clip(path, size, cache_dir, detectors, av_offset):
         asked.append((path.name, av_offset))
         return made
     monkeypatch.setattr(people, "load_clip", load_clip)
@@ -332,7 +335,7 @@ def test_a_files_own_offset_comes_before_the_command_lines(three, tmp_path, one_
 
 
 def new_config(*arguments):
-    return train.new_config(train.parse(["--preset", "small", *arguments]), torch.device("cpu"))
+    return options.new_config(train.parse(["--preset", "small", *arguments]), torch.device("cpu"))
 
 
 @pytest.mark.parametrize("text", ["soon", "nan", "inf", "-inf", "2001", "-2000.5", "80ms", ""])

@@ -330,9 +330,9 @@ def test_what_is_announced_covers_what_is_written(tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(preparing, "features_of",
                         lambda *args: lambda wave, times: np.zeros((len(times), 16, 1024), np.float32))
     monkeypatch.setattr(takes_module, "OF_RUN", 0)
-    preparing.prepare(replace(SMALL, crop=64), tmp_path / "work", torch.device("cpu"))
+    preparing.prepare(replace(SMALL, crop=64, size=128), tmp_path / "work", torch.device("cpu"))
     written = sum(path.stat().st_size for path in (tmp_path / "work").rglob("*") if path.is_file())
-    said = re.search(r"preparing (\d+) frames of 64 x 64: the run takes up to (\d+) MB", capsys.readouterr().out)
+    said = re.search(r"preparing (\d+) frames of 128 x 128: the run takes up to (\d+) MB", capsys.readouterr().out)
     announced, frames = int(said[2]) * 2**20, int(said[1])
     assert 40 < frames and written <= announced < 1.3 * written + 2**20, (written, announced)
 

@@ -85,7 +85,9 @@ def _read_npy(path: Path, make: str) -> Shaped[np.ndarray, "..."]:
 
 def _read_folder(folder: Path, info: VideoInfo | None) -> Float[np.ndarray, "T 68 2"]:
     """NUMBER.lms files of 68 lines 'x y'; NUMBER is the frame, from 0; NaN without a file."""
-    files = {int(f.stem): f for f in folder.iterdir() if f.suffix == ".lms" and f.stem.isdecimal()}
+    with in_one_line(folder):
+        files = {int(f.stem): f for f in folder.iterdir()
+                 if f.suffix == ".lms" and f.stem.isdecimal()}
     if not files:
         raise InputError(f"{folder}: holds no NUMBER.lms file; give one per frame, numbered from 0")
     T = max(files) + 1 if info is None else info.frames
@@ -211,9 +213,10 @@ def find_faces(frames: Iterable[UInt8[np.ndarray, "H W 3"]], total: int | None =
                model: Path | None = None) -> Float[np.ndarray, "T 68 2"]:
     """MediaPipe on the frames of one video, in order: (T, 68, 2) float32 px, NaN: no face.
 
-    Of several people it is the one whose face fills most of all frames together, never now this
-    one and now that. total: number of frames, for the progress bar. model: see have_detector. Raises
-    ImportError without MediaPipe, InputError on an unfit model.
+    Of several people it is the one whose sizes in all frames add up to most, so the largest who is
+    there most of the time; never now this one and now that. total: number of frames, for the
+    progress bar. model: see have_detector. Raises ImportError without MediaPipe, InputError on an
+    unfit model.
     """
     tracks: list[dict[int, np.ndarray]] = []
     T = 0
@@ -223,7 +226,7 @@ def find_faces(frames: Iterable[UInt8[np.ndarray, "H W 3"]], total: int | None =
             _continue_tracks(tracks, [points[MEDIAPIPE_68] * size for points in find(frame)], t)
     found = np.full((T, 68, 2), np.nan, np.float32)
     if tracks:
-        best = max(tracks, key=lambda track: sum(_size(face) ** 2 for face in track.values()))
+        best = max(tracks, key=lambda track: sum(_size(face) for face in track.values()))
         found[list(best)] = list(best.values())
     return found
 
