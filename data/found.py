@@ -41,7 +41,7 @@ def check_landmarks(footage: Footage, model: Path | None = None) -> None:
     if footage.landmarks is None and not landmarks.have_detector(model):
         raise InputError(
             f"{footage.path}: has no landmarks beside it, and no detector is installed; "
-            "pip install -r requirements-landmarks.txt (Python 3.9 to 3.12), or give "
+            "pip install -r requirements-landmarks.txt (Python 3.10 to 3.12), or give "
             + (".lms files beside its pictures" if footage.path.is_dir() else
                f"{footage.path.stem}.landmarks.npy of shape (frames, 68, 2)"))
 

@@ -29,6 +29,7 @@ from data.corpus import Corpus
 from evaluation import ablation, disentangle, factors, heldout, landmark_regressor, sync_expert
 from inference.run import Checkpoint, load_run
 from synthetic import dataset
+from tools import media
 from tools.errors import run_cli
 from voca_fixture import make_voca
 

@@ -175,7 +175,7 @@ def test_what_is_not_pixels_is_refused_with_its_reason(tmp_path, name, change, r
     wrong = change(plausible(9, tilt=tilt).astype(float))
     wrong[3] = -1  # no face
     if tilt == 0:
-        wrong[7] = plausible(1)  # one good frame among them
+        wrong[0] = plausible(1)  # one good frame among them, the first
     np.save(tmp_path / "a.landmarks.npy", wrong)
     said = refused(tmp_path / "a.mp4", info(9))
     assert "a.landmarks.npy" in said and f"pixels, x then y, of a {W} x {H} picture" in said

@@ -390,7 +390,7 @@ def test_command_writes_overlay_and_report(tmp_path, capsys):
 
 @pytest.mark.skipif(not CLIP.exists(), reason="../shared/data/real_clip.mp4 is not here")
 def test_real_clip_is_fitted_to_two_percent_and_moves_smoothly():
-    marks = load_landmarks(CLIP, 200)
+    marks = load_landmarks(CLIP)
     found = tracking.track(marks, (512, 512), 25.0, tracking.generic_model())
     eye = np.linalg.norm(marks[:, 36] - marks[:, 45], axis=1).mean()
     assert found.residual.mean() / eye < 0.02
@@ -404,7 +404,7 @@ def test_real_clip_is_fitted_to_two_percent_and_moves_smoothly():
 @pytest.mark.skipif(not CLIP.exists(), reason="../shared/data/real_clip.mp4 is not here")
 def test_real_clip_halves_agree_on_the_shape():
     """Hold-out: two halves of the clip, fitted apart, see the same face and so the same turns."""
-    marks, model = load_landmarks(CLIP, 200), tracking.generic_model()
+    marks, model = load_landmarks(CLIP), tracking.generic_model()
     whole, first = (tracking.track(marks[:n], (512, 512), 25.0, model) for n in (200, 100))
     last = tracking.track(marks[100:], (512, 512), 25.0, model)
     a, b = (x.shape[17:] - x.shape[17:].mean(0) for x in (first, last))
