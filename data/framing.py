@@ -46,7 +46,7 @@ def trusted(landmarks: Float[np.ndarray, "N 68 2"], ids: np.ndarray) -> Bool[np.
     low, high = centre[longest].min(0) - usual * JUMP, centre[longest].max(0) + usual * JUMP
     small, large = height[longest].min() / RESIZED, height[longest].max() * RESIZED
 
-    def joins(some: np.ndarray, one: int, last: int) -> bool:
+    def joins(some: np.ndarray, one: int | np.integer, last: int | np.integer) -> bool:
         """Whether a stretch goes on from face `last` with its face `one`, or is where it was."""
         gap = min(abs(int(ids[seen[one]] - ids[seen[last]])), 5)
         goes_on = np.linalg.norm(centre[one] - centre[last]) <= JUMP * usual * gap

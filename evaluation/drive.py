@@ -36,7 +36,7 @@ from inference.folder import FOUND
 from inference.pictures import caption, enlarge, write_image
 from inference.rendering import back_and_forth, render_frames, sound_to_lips
 from inference.run import Run, load_run
-from tools.errors import InputError, replacing
+from tools.errors import InputError, in_one_line, new_array, replacing
 from tools.landmarks import find_faces, have_detector
 from tools.media import SAMPLE_RATE, check_audio_length, write_video
 
@@ -225,7 +225,8 @@ class Stage:
     def kept(self, frames: Iterable[np.ndarray], n: int, what: str) -> np.ndarray:
         """n rendered frames in a file: memory does not grow with the length of the sound."""
         size, path = self.run.cfg.size, self.work / f"{what.replace('/', '_')}.npy"
-        kept = np.lib.format.open_memmap(path, "w+", np.uint8, (n, size, size, 3))
+        with in_one_line(path):
+            kept = new_array(path, np.uint8, (n, size, size, 3))
         for t, frame in enumerate(tqdm(frames, what, n, unit="frame")):
             kept[t] = frame
         return kept

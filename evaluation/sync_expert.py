@@ -25,7 +25,7 @@ from evaluation.landmark_regressor import BLUR, degrade
 from evaluation.measures import offset_distances
 from evaluation.syncnet import Distances
 from synthetic import dataset
-from tools.errors import InputError, first_line, replacing
+from tools.errors import InputError, first_line, in_one_line, replacing
 
 EXPERT_ITERS, ANCHORS = 700, 32
 SETTINGS = ("data", "subjects", "sentences", "seed", "size", "crop", "d_lip", "audio_features",
@@ -85,11 +85,14 @@ def sync_expert(cfg: Config, train_set: Corpus, work: Path, device: torch.device
 def _read_expert(path: Path, key: dict, networks: tuple[MouthEncoder, AudioEncoder]) -> bool:
     """Load the kept weights into the networks; False where they were trained for something else."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with in_one_line(path):
+            state = torch.load(path, map_location="cpu", weights_only=True)
         if state["key"] != key:
             return False
         for network, weights in zip(networks, state["weights"], strict=True):
             network.load_state_dict(weights)
+    except InputError:  # it is only locked
+        raise
     except Exception as error:  # zip, pickle, key and shape errors all mean the same to the user
         raise InputError(f"{path}: damaged, or not a sync expert of this program "
                          f"({first_line(error)}); delete it, and it is trained again") from error

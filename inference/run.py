@@ -136,6 +136,11 @@ def check_takes(cfg: Config, takes: list[dict], corpus: Corpus) -> None:
         raise InputError(f"{cfg.data or 'stand-in heads'}: the data have changed since this run "
                          "was trained (other takes, other frames in them, or another person, "
                          "albedo or light of one); train again in another --out")
+    for kept, take in zip(takes, corpus.takes):
+        if "box" in kept and (tuple(kept["box"]), kept["whole"]) != (take.story.box, take.whole):
+            raise InputError(f"{take.story.source}: its landmarks or its matte differ from those "
+                             "of training; put the folder found/ of the run back, or install "
+                             "requirements-landmarks.txt as then")
 
 
 @dataclass

@@ -24,7 +24,7 @@ from synthetic.shape import EXPRESSION, head_vertices, model, neutral_head, rand
 from synthetic.speech import (FPS, SAMPLE_RATE, mouth_motion, phoneme_times, random_sentence, speak,
                               upper_face_motion)
 from synthetic.surface import landmark_indices
-from tools.errors import replacing
+from tools.errors import new_array, replacing
 
 __all__ = ["head_vertices", "render_truth", "write_toyset", "design", "recording", "albedo",
            "gloss", "EXPRESSION", "phoneme_times", "mouth_motion"]
@@ -98,7 +98,7 @@ def _save_takes(folder, takes, identities):
     _save_array(folder / "expression.npy", expression)
     with replacing(folder / "data_verts.npy") as temporary:
         shape = (len(expression), *model().mean.shape)
-        meshes = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+        meshes = new_array(temporary, np.float32, shape)
         start = 0
         for (subject, _), (take, _, _) in takes.items():
             meshes[start:start + len(take)] = head_vertices(identities[subject], take) / 10

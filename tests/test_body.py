@@ -62,20 +62,20 @@ def test_the_body_does_not_turn_and_takes_a_share_of_the_heads_shifts(model):
 def rendered(model, pose, rest):
     codes = {name: normalize(torch.ones(1, getattr(CFG, f"d_{name}")), dim=-1)
              for name in ("id", "ex", "al", "ill")}
-    K = torch.tensor([[[100.0, 0, 16], [0, 100, 16], [0, 0, 1]]])
+    K = torch.tensor([[[100.0, 0, 16], [0, 100, 10], [0, 0, 1]]])  # the picture reaches from 1 to -2.2 dm
     with torch.no_grad():
         out = model(codes, torch.ones(1, CFG.d_lip) / CFG.d_lip**0.5, K, pose, torch.zeros(1, 3, 32, 32),
                     rest=rest)
-    return out["M"][0]  # (C, 16, 16)
+    return out["opacity_field"][0]  # (1, 16, 16)
 
 
 def test_the_shoulders_stand_while_the_head_turns(model):
-    """The top of the picture (y about 1.4 dm) changes with the head, its foot (-1.6 dm) does not."""
+    """The top of the picture (y about 1 dm) changes with the head, its foot (-2.1 dm) does not."""
     pose = camera(0, (0, 0, 10))
     rest = batch(pose)
     turned = batch(turn_head(pose[None], np.array([20.0]), np.array([0.0]))[0])
     change = (rendered(model, turned, rest) - rendered(model, rest, rest)).abs().mean((0, 2))
-    assert change[-1] < 0.25 * change[:8].mean(), change
+    assert change[-1] < 0.45 * change[:8].mean(), change
 
 
 def test_without_a_turn_head_and_body_are_one(model):
