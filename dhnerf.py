@@ -160,7 +160,7 @@ class Field(nn.Module):
         flat = x.flatten(1, 2)[:, None, :, None]  # (B, 1, N, 1, 3)
         at = torch.cat([flat[..., axes] for axes in ([0, 1], [0, 2], [1, 2])], 1)  # (B, 3, N, 1, 2)
         planes = conditions.planes.flatten(0, 1)  # (3 B, C, s, s)
-        learnt = F.grid_sample(planes, at.flatten(0, 1), "bilinear", "border", False)  # (3 B, C, N, 1)
+        learnt = F.grid_sample(planes, at.flatten(0, 1), "bilinear", "border", False)
         learnt = learnt[..., 0].unflatten(0, (-1, 3)).flatten(1, 2).transpose(1, 2)  # (B, N, 3 C)
         return torch.cat([encoded, learnt.unflatten(1, x.shape[1:3])], -1)
 

@@ -86,8 +86,9 @@ def heard(times: Float[np.ndarray, " T"], seconds: float, move: float) -> Bool[n
 
     A recording's last frames may outlast its sound by OUTLAST: its last vector then repeats.
     """
-    first = -move - 1e-6 if move else -np.inf
-    return (times >= first) & (times <= seconds - move + OUTLAST + 1e-6)
+    if move == 0:
+        return times <= seconds + OUTLAST
+    return (times >= -move - 1e-6) & (times <= seconds - move + 1e-6)
 
 
 # ---- the take ------------------------------------------------------------------------------------

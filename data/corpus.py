@@ -123,7 +123,7 @@ class Corpus:
 
 
 def _known(mask: Tensor, take: Take) -> Tensor:
-    """Where the opacity of a frame is known, by its mask: all, the face, what a matte is sure of."""
+    """Where the opacity of a frame is known: everywhere, in the face, as far as a matte is sure."""
     if take.kind == "mesh":
         return torch.ones_like(mask)
     return (2 * mask - 1).abs() if take.whole else mask

@@ -48,7 +48,8 @@ def load(path: str | Path, size: int, cache_dir: str | Path,
     if is_clip(path):
         return [load_clip(path, size, cache_dir, detectors, av_offset)]
     if is_clips(path):
-        return load_clips(path, size, cache_dir, subjects, sentences, av_offset, detectors=detectors)
+        return load_clips(path, size, cache_dir, subjects, sentences, av_offset,
+                          detectors=detectors)
     return load_meshes(path, size, cache_dir, subjects, sentences, seed)
 
 
@@ -131,7 +132,7 @@ def for_clips() -> str:
 
 
 def detectors_of(cfg: Config, found: Path) -> Detectors:
-    """Detectors with the models that the configuration names, which keep what they find in found."""
+    """Detectors with the models that the configuration names; they keep what they find in found."""
     return Detectors(found, *(Path(model) if model else None
                               for model in (cfg.landmark_model, cfg.matte_model)))
 

@@ -131,7 +131,7 @@ def draw(take: Take, figure: FigureBase, lines: list[str]) -> None:
         axes[name].tick_params(labelsize=7)
 
 
-def with_landmarks(take: Take, t: int) -> UInt8[np.ndarray, "h w 3"]:
+def with_landmarks(take: Take, t: int | np.integer) -> UInt8[np.ndarray, "h w 3"]:
     """Frame t, enlarged or reduced to SIDE, with its landmarks."""
     picture = cv2.resize(np.asarray(take.frames[t]), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     scale = SIDE / take.frames.shape[1]
@@ -140,7 +140,7 @@ def with_landmarks(take: Take, t: int) -> UInt8[np.ndarray, "h w 3"]:
     return caption(picture, f"{take.frame_ids[t] / take.fps:.2f} s")
 
 
-def under_mask(take: Take, t: int) -> UInt8[np.ndarray, "h w 3"]:
+def under_mask(take: Take, t: int | np.integer) -> UInt8[np.ndarray, "h w 3"]:
     """Frame t where the mask is, a flat colour where it is not."""
     mask = take.masks[t][..., None] / 255
     picture = mask * take.frames[t] + (1 - mask) * np.array([255, 0, 160])

@@ -45,8 +45,9 @@ def hubert_folder(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def no_segmenter(monkeypatch, request):
-    """Clips have the face as their mask, as where MediaPipe is missing: it would take seconds a clip."""
-    from tools import matte
-    if request.module.__name__ != "test_matte":
+def no_mediapipe(monkeypatch, request):
+    """Clips are taken as where MediaPipe is missing: nothing depends on what is installed, nothing waits."""
+    from tools import landmarks, matte
+    if request.module.__name__ not in ("test_landmarks", "test_matte"):
+        monkeypatch.setattr(landmarks, "have_detector", lambda model=None: False)
         monkeypatch.setattr(matte, "have_segmenter", lambda model=None: False)

@@ -92,7 +92,7 @@ def test_index_keeps_rows_times_and_labels():
 
 def test_frames_are_the_takes_own():
     mesh, clip = make_take("a/1", seed=1), make_take("b/1", seed=2, kind="clip")
-    mesh.cam_to_head[3, 0, 3] = 5.0
+    mesh.cam_to_head[3, 0, 3], clip.whole = 5.0, False
     c = Corpus([mesh, clip], [np.arange(2, 12), np.arange(12)])
     out = c.ground_truth(np.array([1, 10]))  # row 3 of the mesh, row 0 of the clip
     for b, (take, row) in enumerate([(mesh, 3), (clip, 0)]):
@@ -102,7 +102,16 @@ def test_frames_are_the_takes_own():
         assert np.allclose(out["mask"][b, 0].numpy(), take.masks[row] / 255)
         assert np.allclose(out["cam_to_head"][b].numpy(), take.cam_to_head[row])
     assert (out["known"][0] == 1).all(), "a mesh's mask is known everywhere"
-    assert torch.equal(out["known"][1], out["mask"][1]), "a clip's is known inside the face only"
+    assert torch.equal(out["known"][1], out["mask"][1]), "a face mask's is known inside the face only"
+
+
+def test_a_mattes_opacity_is_known_as_far_as_it_is_sure():
+    clip = make_take("b/1", kind="clip")
+    clip.whole, clip.rest = True, np.diag([1.0, -1, -1, 1]) + 0.5
+    clip.masks[0, :4, 0] = 0, 51, 153, 255
+    out = Corpus([clip], [np.arange(12)]).ground_truth(np.array([0]))
+    assert np.allclose(out["known"][0, 0, :4, 0].numpy(), [1, 0.6, 0.2, 1], atol=1e-6)
+    assert np.allclose(out["rest"][0].numpy(), clip.rest)
 
 
 def test_upper_face_is_in_decimetres_and_blind_to_the_lips():

@@ -12,7 +12,7 @@ import torch
 import tracking
 import train
 from config import CLIP, SMALL
-from data import clip, people
+from data import clip, footage, people
 from data.found import Detectors
 from data.offset import Offset
 from data.prepare import check_source, is_clips, load, split
@@ -181,7 +181,7 @@ def test_one_bad_clip_stops_before_anything_is_written(three, put, tmp_path, mon
     marks = three / "bob.landmarks.npy"
     whole = np.load(marks)
     marks.unlink()
-    refused("bob.landmarks.npy", f"python tracking.py {three / 'bob.mp4'} --detect")
+    refused("bob.mp4", "requirements-landmarks.txt", "bob.landmarks.npy")
     np.save(marks, whole[:-1])
     refused("bob.landmarks.npy", "21 frames")
     np.save(marks, whole[:, :60])
@@ -226,7 +226,7 @@ def click(put, monkeypatch):
     """A clip of 22 frames at 25 a second, whose sound is a click at 0.4 s in 0.88 s of silence."""
     wave = np.zeros(round(0.88 * RATE), np.float32)
     wave[round(0.4 * RATE)] = 1
-    monkeypatch.setattr(clip, "read_audio", lambda path: wave)
+    monkeypatch.setattr(footage, "read_audio", lambda path: wave)
     return put("talk.mp4")
 
 

@@ -153,7 +153,7 @@ def test_each_frame_of_a_batch_gets_its_own_f_lip(staged, monkeypatch):
     monkeypatch.setattr(trainer, "model", lambda codes, f_lip, *rest: given.append(f_lip) or {})
     index = np.array([5, 17, 6, 18])
     batch = train.Batch(index, index[::-1].copy(), True, None)
-    truth = dict.fromkeys(("K", "cam_to_head", "background"), torch.zeros(4))
+    truth = dict.fromkeys(("K", "cam_to_head", "background", "rest"), torch.zeros(4))
     trainer.render(batch, {"ex": torch.zeros(4, SHORT.d_ex)}, truth, torch.Generator())
     want = e_lip(torch.from_numpy(corpus.lips[index]))
     assert torch.allclose(given[0], want, atol=1e-6)
@@ -211,7 +211,7 @@ def test_a_clip_has_a_linear_noisy_e_audio_with_voices_and_a_set_has_not(tmp_pat
     clip, folder = str(tmp_path / "clip.mp4"), tmp_path / "clips"
     folder.mkdir()
     (folder / "one.mp4").touch()
-    monkeypatch.setattr(train, "for_clips", lambda: "phones")
+    monkeypatch.setattr(options, "for_clips", lambda: "phones")
     for data in (clip, str(folder)):
         cfg = config("--data", data)
         assert (cfg.sound_layers, cfg.audio_features) == (0, "phones") and cfg.voices > 0 and cfg.sound_smooth > 0
