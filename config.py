@@ -136,6 +136,27 @@ CLIP = {"code_noise": 0.9, "sound_smooth": 0.04, "sound_layers": 0, "sound_noise
         "voices": 0.1, "body": True, "box": (-1.7, -2.2, -1.5, 1.7, 1.7, 1.4)}
 
 
+CLIP_SIZE = 128  # of `small`, where the user names none
+# What `small` takes for clips by the size of their pictures: up to 64, 128, and beyond. Measured in
+# results.md, "Whole heads".
+BY_SIZE = ((64, {}), (128, {"upsample": 2, "patch": 14, "iters": 2600}),
+           (None, {"upsample": 4, "patch": 14, "iters": 4500}))
+
+
+def for_clips(cfg: Config, size: int | None, iters: int | None) -> Config:
+    """The configuration for clips: CLIP, and in `small` what goes with the size of the pictures.
+
+    size, iters: as the user gives them, or None.
+    """
+    cfg = replace(cfg, **CLIP)
+    if cfg.preset != "small":
+        return cfg
+    size = CLIP_SIZE if size is None else size
+    settings = next(chosen for largest, chosen in BY_SIZE if largest is None or size <= largest)
+    cfg = replace(cfg, size=size, **settings)
+    return cfg if iters is None else replace(cfg, iters=iters)
+
+
 def readers_of_change(one: Config, other: Config) -> set[str]:
     """The networks ("extractor", "sync", "field") that read an entry in which the two differ."""
     differ = [f for f in fields(Config) if getattr(one, f.name) != getattr(other, f.name)]

@@ -120,7 +120,7 @@ def speech_of(corpus: Corpus, cfg: Config, device: torch.device) -> Speech:
     return with_voices(speech, cfg.voices, features_of(cfg, device))
 
 
-def for_clips() -> str:
+def sound_of_clips() -> str:
     """The features of the sound that `small` takes for clips; a printed line says which and why."""
     if phones.available():
         print("sound features: phones beside log-mel, which carry over from voice to voice "

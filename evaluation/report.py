@@ -27,7 +27,7 @@ def write(run: Run, out: Path, train_set: Corpus, heldout_set: Corpus) -> None:
     scores = score_heldout(run, train_set, heldout_set)
     with replacing(out / "heldout.json") as temporary:
         temporary.write_text(json.dumps(scores, indent=1))
-    print("\nHeld-out frames, PSNR inside the face mask:")
+    print("\nHeld-out frames, PSNR inside the mask:")
     for row in scores.values():
         print(f"  {row['psnr']:6.2f} dB  {row['what']} ({row['frames']} frames)")
     contact_sheet(run, train_set, heldout_set, out / "preview.png")

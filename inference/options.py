@@ -14,9 +14,9 @@ from pathlib import Path
 
 import torch
 
-from config import CLIP, PRESETS, Config, shortened
+from config import PRESETS, Config, for_clips, shortened
 from data.clip import asked_offset
-from data.prepare import for_clips, is_clips
+from data.prepare import is_clips, sound_of_clips
 from inference.run import Checkpoint
 from tools.errors import InputError, replacing
 
@@ -38,9 +38,9 @@ def new_config(args: argparse.Namespace, device: torch.device) -> Config:
     cfg = replace(preset, **chosen_values(args))
     asked_offset(cfg.av_offset)
     if cfg.data is not None and is_clips(cfg.data):
-        cfg = replace(cfg, **CLIP)
+        cfg = for_clips(cfg, args.size, args.iters)
         if args.audio_features is None and preset.audio_features == "logmel":
-            cfg = replace(cfg, audio_features=for_clips())
+            cfg = replace(cfg, audio_features=sound_of_clips())
     if cfg.size < 32 or cfg.size % max(cfg.upsample, 16):
         raise InputError(f"--size {cfg.size}: want a multiple of 16 of at least 32")
     if cfg.iters < 1:

@@ -198,14 +198,14 @@ def test_a_missing_recogniser_is_one_line_with_advice(missing):
 
 
 def test_clips_take_log_mel_where_the_recogniser_is_missing_and_say_so(missing, capsys):
-    assert prepare.for_clips() == "logmel"
+    assert prepare.sound_of_clips() == "logmel"
     said = capsys.readouterr().out
     assert "log-mel alone" in said and "pip install hama==1.7.0" in said and said.count("\n") == 1
 
 
 @needs_hama
 def test_clips_take_phones_where_the_recogniser_is_here_and_say_so(capsys):
-    assert prepare.for_clips() == "phones"
+    assert prepare.sound_of_clips() == "phones"
     said = capsys.readouterr().out
     assert "phones beside log-mel" in said and "hubert" in said and said.count("\n") == 1
 

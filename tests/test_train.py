@@ -211,7 +211,7 @@ def test_a_clip_has_a_linear_noisy_e_audio_with_voices_and_a_set_has_not(tmp_pat
     clip, folder = str(tmp_path / "clip.mp4"), tmp_path / "clips"
     folder.mkdir()
     (folder / "one.mp4").touch()
-    monkeypatch.setattr(options, "for_clips", lambda: "phones")
+    monkeypatch.setattr(options, "sound_of_clips", lambda: "phones")
     for data in (clip, str(folder)):
         cfg = config("--data", data)
         assert (cfg.sound_layers, cfg.audio_features) == (0, "phones") and cfg.voices > 0 and cfg.sound_smooth > 0
