@@ -36,10 +36,10 @@ from data.voices import Speech
 from dhnerf import CODES, DHNeRF, LatentCodes, LatentExtractor
 from evaluation import overview, report
 from inference import options
-from inference.folder import FOUND, clear_work, open_folder, open_work
+from inference.folder import FOUND, clear_work, forget, open_folder, open_work
 from inference.run import Checkpoint, check_takes, load_run, pick_device
 from render import patches
-from tools.errors import run_cli
+from tools.errors import InputError, run_cli
 from tools.log import Log
 from tools.seeds import generators, seed_weights
 
@@ -409,7 +409,12 @@ def main(argv: list[str] | None = None) -> None:
         checkpoint = Checkpoint(options.new_config(args, device))
         open_folder(out)
         options.write(checkpoint.cfg, out)  # now: preparation can be interrupted, too
-    run_stages(checkpoint, out, device)
+    try:
+        run_stages(checkpoint, out, device)
+    except InputError:
+        if not args.resume:
+            forget(out)
+        raise
     print(f"\nLook at {out}/preview.mp4 (truth beside render) and {out}/preview.png.\n"
           f"Next: python animate.py {out} --audio speech.wav --out talk.mp4   your own speech\n"
           f"      python evaluate.py {out}            the table of its held-out scores\n"

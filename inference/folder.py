@@ -64,6 +64,20 @@ def open_work(out: Path) -> Path:
     return work
 
 
+def forget(out: Path) -> None:
+    """Remove what a new run left that was refused before it learnt anything, so that it can be
+    tried again: open_folder has seen that none of it was there before.
+    """
+    if (out / "log.csv").exists() or (out / "checkpoint.pt").exists():
+        return
+    clear_work(out)
+    shutil.rmtree(out / FOUND, ignore_errors=True)
+    for name in ("config.json", "prepared.png"):
+        (out / name).unlink(missing_ok=True)
+    if not any(out.iterdir()):
+        out.rmdir()
+
+
 def clear_work(out: Path) -> None:
     """Remove out/prepared, which animate.py does not need and which is large, if it is ours."""
     if (out / WORK / MARK).is_file():

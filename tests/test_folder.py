@@ -69,6 +69,22 @@ def test_a_run_killed_in_its_preparation_can_be_resumed(tmp_path, monkeypatch):
     assert resumed.cfg.iters == 7 and resumed.iteration == 0
 
 
+def test_a_run_that_was_refused_can_be_tried_again_and_takes_nothing_with_it(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").write_text("mine")
+
+    def refused(cfg, work, device, found):
+        found.mkdir()
+        (found / "a.landmarks.npy").write_text("found")
+        raise InputError("clip.mp4: is silent; give another")
+
+    monkeypatch.setattr(train, "prepare", refused)
+    for out in ("run", "run", "other"):
+        with pytest.raises(InputError, match="is silent"):
+            train.main(["--out", str(tmp_path / out), "--device", "cpu", "--preset", "small", "--iters", "7"])
+    assert everything(tmp_path) == {"run/mine.txt": b"mine"} and not (tmp_path / "other").exists()
+
+
 def test_the_data_are_found_from_any_folder(tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path)
