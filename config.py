@@ -139,8 +139,7 @@ CLIP = {"code_noise": 0.9, "sound_smooth": 0.04, "sound_layers": 0, "sound_noise
 CLIP_SIZE = 128  # of `small`, where the user names none
 # What `small` takes for clips by the size of their pictures: up to 64, 128, and beyond. Measured in
 # results.md, "Whole heads".
-BY_SIZE = ((64, {}), (128, {"upsample": 2, "patch": 14, "iters": 2600}),
-           (None, {"upsample": 4, "patch": 14, "iters": 4500}))
+BY_SIZE = ((64, {}), (128, {"upsample": 4}), (None, {"upsample": 4, "patch": 14, "iters": 4500}))
 
 
 def for_clips(cfg: Config, size: int | None, iters: int | None) -> Config:
