@@ -1,14 +1,14 @@
 """train.py - Sec. 3 in its order: from clips, a VOCASET folder or nothing to a trained head NeRF.
 
     python train.py                      stand-in heads, no download
-    python train.py --data clip.mp4      one's own clip, with clip.landmarks.npy beside it
+    python train.py --data clip.mp4      one's own clip, as the phone wrote it
     python train.py --data clips/        a folder of such clips; people.csv may say who is in each
     python train.py --data voca/         VOCASET's own files
 
 Stages: prepare (frames, poses, sound features) -> extractor (reference codes, Sec. 3.3) -> sync
 module (Sec. 3.4, Eq. 8) -> field (Eq. 2) -> report. Extractor and sync module are frozen once they
-are trained. The run folder holds config.json, checkpoint.pt, log.csv, loss.png, preview.png,
-preview.mp4 and heldout.json; animate.py needs nothing else.
+are trained. The run folder holds prepared.png, config.json, checkpoint.pt, log.csv, loss.png,
+preview.png, preview.mp4 and heldout.json (inference/folder.py); animate.py needs nothing else.
 
 Every random draw of an iteration comes from (seed, stage, iteration), so `--resume` goes on exactly
 where it was. Next: animate.py.
@@ -374,7 +374,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     """The command line. What is not given stays None: so --resume can tell what was asked for."""
     parser = argparse.ArgumentParser(description="Train a disentangling head NeRF (see README.md).")
     add = parser.add_argument
-    add("--data", help="clip.mp4, folder of clips or of VOCASET; without it: stand-in heads")
+    add("--data", help="clip.mp4; folder of clips, VOCASET, AD-NeRF; default: stand-in heads")
     add("--av-offset", help="ms by which a clip's picture leads its sound, auto (default), or 0")
     add("--out", type=Path, help="run folder (default: runs/NAME of the data)")
     add("--preset", choices=PRESETS, help="default: paper on a CUDA device, else small")

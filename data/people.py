@@ -3,8 +3,8 @@
 The disentangling of Sec. 3.3 needs to know which clips share a person, an albedo or a light. Unless
 people.csv says so, no two clips share any.
 
-In:  a folder of videos with their landmarks beside them; in it people.csv, if there is one: a line
-     per file under the header file,person,albedo,light,av_offset, of which only file is needed.
+In:  a folder of videos, perhaps with landmarks beside them; in it people.csv, if there is one: a
+     line per file under the header file,person,albedo,light,av_offset, of which only file is needed.
 Out: a Take of each clip, with its labels.
 Read next: prepare.py.
 """

@@ -1,7 +1,7 @@
 """prepare.py - Sec. 3.1, 4.1: from what the user has to training frames and held-out frames.
 
-In: a folder in VOCASET's layout (real, or written by synthetic/dataset.py), a clip NAME.mp4 with
-NAME.landmarks.npy, a folder of such clips, or nothing: stand-in heads. Out: two Corpora, with
+In: a folder in VOCASET's layout (real, or written by synthetic/dataset.py), a clip, a folder of
+clips, a prepared folder of AD-NeRF or RAD-NeRF, or nothing: stand-in heads. Out: two Corpora, with
 images, masks, P_cam, F_exp, crops and F_A of every frame. Next: train.py.
 """
 

@@ -36,8 +36,9 @@ VOCA_SPLIT = {  # by subject, as published in VOCA's README
 PARTS = ("data_verts.npy", "subj_seq_to_idx.pkl", "raw_audio_fixed.pkl", "templates.pkl")
 ACCEPTED = ("give a folder with data_verts.npy, subj_seq_to_idx.pkl, raw_audio_fixed.pkl, "
             "templates.pkl and a .ply with the faces (VOCASET: register at voca.is.tue.mpg.de; or "
-            "leave --data out for stand-in heads), a clip NAME.mp4 with NAME.landmarks.npy beside "
-            "it, or a folder of such clips")
+            "leave --data out for stand-in heads), a clip NAME.mp4, if need be with "
+            "NAME.landmarks.npy beside it, a folder of such clips, or a prepared folder of AD-NeRF "
+            "or RAD-NeRF")
 
 
 @dataclass

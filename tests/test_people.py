@@ -202,7 +202,7 @@ def test_a_folder_is_of_clips_only_without_vocasets_parts(three, tmp_path):
     (tmp_path / "neither").mkdir()
     assert not is_clips(tmp_path / "neither")
     refusal(lambda: check_source(tmp_path / "neither"), "neither", "data_verts.npy",
-            "NAME.landmarks.npy", "folder of such clips")
+            "NAME.landmarks.npy", "folder of such clips", "AD-NeRF")
 
 
 def test_a_run_on_a_folder_of_clips(put, tmp_path, monkeypatch):
