@@ -68,6 +68,7 @@ class Config:
     seed: int = ALL(0)
     box: tuple[float, ...] = FIELD((-1.3, -2.0, -1.5, 1.3, 1.6, 1.4))  # dm, sampled: two corners
     body: bool = FIELD(False)  # shoulders that the head does not turn, see Field.joined
+    solid: float = FIELD(0.0)  # log density that a bust adds in its middle, see synthetic/bust.py
     plane_channels: int = FIELD(0)  # learnt features of x beside the sines, three planes; 0: none
     plane_size: int = FIELD(48)
     plane_rank: int = FIELD(16)  # planes of the basis that the codes mix
@@ -131,9 +132,10 @@ SMALL = replace(
     beta2=0.99, iters=2800, extractor_iters=600, sync_iters=750, save_every=250)
 PRESETS = {"paper": PAPER, "small": SMALL}
 # A clip's few seconds hold few pairs of C_ex and F_lip, and new speech brings others; they teach a
-# linear map from sound to lips and no more.
+# linear map from sound to lips and no more. They show the head from few sides, so its depth has to
+# be told; and sines of the view direction, which `small` does without, break where it turns further.
 CLIP = {"code_noise": 0.9, "sound_smooth": 0.04, "sound_layers": 0, "sound_noise": 1.0,
-        "voices": 0.1, "body": True, "box": (-1.7, -2.2, -1.5, 1.7, 1.7, 1.4)}
+        "voices": 0.1, "body": True, "box": (-1.7, -2.2, -1.5, 1.7, 1.7, 1.4), "solid": 4.0}
 
 
 CLIP_SIZE = 128  # of `small`, where the user names none
@@ -152,7 +154,7 @@ def for_clips(cfg: Config, size: int | None, iters: int | None) -> Config:
         return cfg
     size = CLIP_SIZE if size is None else size
     settings = next(chosen for largest, chosen in BY_SIZE if largest is None or size <= largest)
-    cfg = replace(cfg, size=size, **settings)
+    cfg = replace(cfg, size=size, n_freq_v=0, **settings)
     return cfg if iters is None else replace(cfg, iters=iters)
 
 

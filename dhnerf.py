@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from config import Config
 from render import patches, pixel_rays, render_rays
+from synthetic import bust
 
 CODES = ("id", "ex", "al", "ill")  # the order of C in the paper
 PIXEL_CHANNELS = 16  # of the 2D renderer at full resolution
@@ -81,7 +82,7 @@ class Field(nn.Module):
     def __init__(self, cfg: Config):
         super().__init__()
         width, self.n_freq, self.box = cfg.width, cfg.n_freq_x, cfg.box
-        self.n_freq_view, self.use_lip = cfg.n_freq_v, cfg.sync
+        self.n_freq_view, self.use_lip, self.solid = cfg.n_freq_v, cfg.sync, cfg.solid
         d_x, d_v = 3 + 6 * cfg.n_freq_x + 3 * cfg.plane_channels, 3 + 6 * cfg.n_freq_v
         d_geometry = cfg.d_id + cfg.d_ex + (cfg.d_lip if cfg.sync else 0)
         self.planes = None
@@ -180,7 +181,10 @@ class Field(nn.Module):
         # 1 every ray is opaque at its first sample, and no gradient reaches the others. Skin needs
         # 20 and more, which exp reaches in few steps; softplus stays a fog for long, and a fog that
         # is seen from several sides blurs.
-        return torch.exp((self.density(h).squeeze(-1) - 1.2).clamp(max=6.0)), h
+        logit = self.density(h).squeeze(-1) - 1.2
+        if self.solid:
+            logit = logit + self.solid * bust.inside(points)
+        return torch.exp(logit.clamp(max=6.0)), h
 
     def appearance(self, h: Float[Tensor, "B R S W"], directions: Float[Tensor, "B R 3"],
                    conditions: Conditions) -> Float[Tensor, "B R S A"]:

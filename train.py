@@ -378,8 +378,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add("--av-offset", help="ms by which a clip's picture leads its sound, auto (default), or 0")
     add("--out", type=Path, help="run folder (default: runs/NAME of the data)")
     add("--preset", choices=PRESETS, help="default: paper on a CUDA device, else small")
-    add("--size", type=int, help="side of the image in pixels (default: 512 in paper; in small 128 "
-        "for clips, else 64)")
+    add("--size", type=int, help="side of the image, px (default: 512; in small 64, of clips 128)")
     add("--subjects", help="names, comma separated, or how many")
     add("--sentences", help="names, comma separated, or how many per subject")
     add("--iters", type=int, help="iterations of the field stage")

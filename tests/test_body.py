@@ -10,8 +10,8 @@ from torch.nn.functional import normalize
 from config import CLIP, SMALL
 from dhnerf import DHNeRF
 from inference.rendering import turn_head
-from synthetic import cameras
-from tracking import FLIP
+from synthetic import bust, cameras
+from tracking import FLIP, generic_model
 
 CFG = replace(SMALL, size=32, patch=0, n_coarse=6, n_fine=2, body=True, box=CLIP["box"])
 
@@ -96,3 +96,30 @@ def test_weight_and_share_learn(model):
     out["image"].square().mean().backward()
     for parameter in (model.body_share, *model.field.body_weight.parameters()):
         assert parameter.grad.abs().max() > 0
+
+
+# ---- a rough bust
+
+def test_the_bust_is_solid_where_a_head_is():
+    """At the skull's middle, under the landmarks, in neck and chest; not before the face or beside the neck."""
+    face = torch.tensor(generic_model().mean, dtype=torch.float32)
+    within = bust.inside(torch.tensor([[0, 0.2, -0.15], [0, -1.3, -0.2], [0, -2.2, -0.4], [1.5, -2.2, -0.4]]))
+    assert (within > 0.4).all() and within[0] == pytest.approx(1)
+    outside = bust.inside(torch.tensor([[0, 0, 1.3], [1.3, 0, 0], [0.9, -1.1, 0], [0, 1.7, 0], [-1, -1.2, 0.2]]))
+    assert (outside < 0).all() and bust.inside(torch.full((1, 3), 9.0)) == -1
+    upper = face[17:48] * 0.85  # brows, nose and eyes, a little below the skin
+    assert (bust.inside(upper) > 0).all()
+
+
+def test_the_field_starts_denser_inside_the_bust_by_what_is_asked():
+    torch.manual_seed(0)
+    cfg = replace(CFG, solid=4.0)
+    field = DHNeRF(cfg).field
+    codes = {name: normalize(torch.ones(1, getattr(cfg, f"d_{name}")), dim=-1) for name in ("id", "ex", "al", "ill")}
+    conditions = field.condition(codes, torch.ones(1, cfg.d_lip))
+    points = torch.tensor([[[[0, 0.2, -0.15], [0.85, 0.2, -0.15], [0, 0.2, 3.0]]]])  # middle, surface, far away
+    with torch.no_grad():
+        dense, _ = field.geometry(points, conditions)
+        field.solid = 0.0
+        plain, _ = field.geometry(points, conditions)
+    np.testing.assert_allclose((dense / plain).log()[0, 0].numpy(), [4, 0, -4], atol=1e-4)
