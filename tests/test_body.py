@@ -107,7 +107,7 @@ def test_the_bust_is_solid_where_a_head_is():
     assert (within > 0.4).all() and within[0] == pytest.approx(1)
     outside = bust.inside(torch.tensor([[0, 0, 1.3], [1.3, 0, 0], [0.9, -1.1, 0], [0, 1.7, 0], [-1, -1.2, 0.2]]))
     assert (outside < 0).all() and bust.inside(torch.full((1, 3), 9.0)) == -1
-    upper = face[17:48] * 0.85  # brows, nose and eyes, a little below the skin
+    upper = face[np.r_[17:28, 36:48]] * 0.85  # brows, bridge of the nose and eyes, below the skin
     assert (bust.inside(upper) > 0).all()
 
 
