@@ -105,7 +105,8 @@ def run_folder(voca):
 
 
 def test_voca_run_folder_is_complete(run_folder):
-    names = {"config.json", "checkpoint.pt", "log.csv", "loss.png", "preview.png", "preview.mp4", "heldout.json"}
+    names = {"config.json", "checkpoint.pt", "log.csv", "loss.png", "prepared.png", "preview.png", "preview.mp4",
+             "heldout.json"}
     assert {path.name for path in run_folder.iterdir()} == names
     rows = list(csv.DictReader((run_folder / "log.csv").open()))
     assert {row["stage"] for row in rows} == {"extractor", "sync", "field"}
@@ -223,7 +224,9 @@ def test_data_that_is_not_there_says_what_is_accepted(capfd):
 @needs_clip
 def test_clip_without_landmarks_names_the_command(capfd):
     Path("clip.mp4").write_bytes((REAL / "real_clip.mp4").read_bytes())
-    assert "python tracking.py clip.mp4 --detect" in fail(capfd, train, "--data", "clip.mp4")
+    error = fail(capfd, train, "--data", "clip.mp4")
+    assert "requirements-landmarks.txt" in error and "python tracking.py clip.mp4 --detect" in error
+    assert not Path("runs").exists(), "nothing is written before that"
 
 
 @needs_clip
