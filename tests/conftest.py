@@ -44,10 +44,12 @@ def hubert_folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(autouse=True)
-def no_mediapipe(monkeypatch, request):
+@pytest.fixture(autouse=True, scope="module")
+def clips_without_mediapipe(request):
     """Clips are taken as where MediaPipe is missing: nothing depends on what is installed, nothing waits."""
     from tools import landmarks, matte
-    if request.module.__name__ not in ("test_landmarks", "test_matte"):
-        monkeypatch.setattr(landmarks, "have_detector", lambda model=None: False)
-        monkeypatch.setattr(matte, "have_segmenter", lambda model=None: False)
+    with pytest.MonkeyPatch.context() as patch:
+        if request.module.__name__ not in ("test_landmarks", "test_matte"):
+            patch.setattr(landmarks, "have_detector", lambda model=None: False)
+            patch.setattr(matte, "have_segmenter", lambda model=None: False)
+        yield

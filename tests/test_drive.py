@@ -265,7 +265,7 @@ def renderer(monkeypatch):
     """It draws nothing, and tells what it was asked for."""
     asked = {}
 
-    def render(run, codes, f_lip, K, poses, background):
+    def render(run, codes, f_lip, K, poses, background, rest):
         asked.update(ex=codes["ex"], poses=poses, f_lip=f_lip)
         return iter(np.zeros((len(poses), 32, 32, 3), np.uint8))
 
