@@ -65,15 +65,15 @@ def test_eq1_positional_encoding_scalar_transcription():
 
 
 def read_plane(plane, a, b):
-    """Bilinear reading of plane (C, s, s) at column a, row b in [-1, 1]; centres at +0.5, zero outside."""
+    """Bilinear reading of plane (C, s, s) at column a, row b in [-1, 1]; centres at +0.5; outside, its edge."""
     size = plane.shape[-1]
     column, row = ((v + 1) / 2 * size - 0.5 for v in (a, b))
     total = [0.0] * len(plane)
     for j in (math.floor(column), math.floor(column) + 1):
         for i in (math.floor(row), math.floor(row) + 1):
-            if 0 <= i < size and 0 <= j < size:
-                weight = (1 - abs(column - j)) * (1 - abs(row - i))
-                total = [t + weight * v for t, v in zip(total, plane[:, i, j].tolist())]
+            weight = (1 - abs(column - j)) * (1 - abs(row - i))
+            nearest = plane[:, min(max(i, 0), size - 1), min(max(j, 0), size - 1)]
+            total = [t + weight * v for t, v in zip(total, nearest.tolist())]
     return total
 
 
