@@ -361,7 +361,7 @@ def test_mask_covers_the_landmarks_and_the_forehead_but_not_the_background():
 
 def test_importing_tracking_stays_light():
     """--detect runs in MediaPipe's environment, which has none of these."""
-    heavy = ["torch", "cv2", "tqdm", "matplotlib", "transformers", "skimage"]
+    heavy = ["torch", "cv2", "matplotlib", "transformers", "skimage"]
     code = f"import sys, tracking; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True,
                           text=True)
