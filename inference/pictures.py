@@ -9,12 +9,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image, ImageDraw, ImageFont
 
 from tools.errors import InputError, replacing
 
 LABEL = "synthetic"
 LABEL_SIZE = 1 / 28   # of a frame's height: height of the label's letters
 LEGIBLE = 12          # px, the least
+FONT_FILLED = 0.75    # of a font's size, the height of its letters
 PICTURES = (".png", ".jpg", ".jpeg")
 
 
@@ -42,16 +44,17 @@ def label(frame: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
     at least LEGIBLE px, and smaller only where the frame is too narrow for them.
     """
     height, width = frame.shape[:2]
-    font, size = cv2.FONT_HERSHEY_SIMPLEX, max(LEGIBLE, height * LABEL_SIZE)
-    (wide, tall), below = cv2.getTextSize(LABEL, font, 1.0, 1)
-    scale = min(size / tall, width / (wide + 2 * tall))
-    stroke = max(1, round(1.5 * scale))
-    outline, margin = 3 * stroke, scale * tall / 2 + stroke
-    place = round(width - margin - scale * wide), round(height - margin - scale * below)
-    labelled = np.ascontiguousarray(frame).copy()
-    for colour, thickness in (((0, 0, 0), outline), ((255, 255, 255), stroke)):
-        cv2.putText(labelled, LABEL, place, font, scale, colour, thickness, cv2.LINE_AA)
-    return labelled
+    image = Image.fromarray(np.ascontiguousarray(frame))
+    draw, letters = ImageDraw.Draw(image), max(LEGIBLE, height * LABEL_SIZE)
+    for size in (letters / FONT_FILLED, 0.8 * width / len(LABEL)):  # the second: a narrow frame
+        font, stroke = ImageFont.load_default(size), max(1, round(size / 12))
+        left, top, right, bottom = draw.textbbox((0, 0), LABEL, font, stroke_width=stroke)
+        margin = letters / 2
+        if right - left + 2 * margin <= width:
+            break
+    place = round(width - margin - right), round(height - margin - bottom)
+    draw.text(place, LABEL, "white", font, stroke_width=stroke, stroke_fill="black")
+    return np.array(image)
 
 
 def write_image(path: str | Path, image: UInt8[np.ndarray, "H W 3"]) -> None:
