@@ -133,7 +133,7 @@ SMALL = replace(
 PRESETS = {"paper": PAPER, "small": SMALL}
 # A clip's few seconds hold few pairs of C_ex and F_lip, and new speech brings others; they teach a
 # linear map from sound to lips and no more. They show the head from few sides, so its depth has to
-# be told; and sines of the view direction, which `small` does without, break where it turns further.
+# be told; and sines of the view direction, which `small` does without, break where it turns on.
 CLIP = {"code_noise": 0.9, "sound_smooth": 0.04, "sound_layers": 0, "sound_noise": 1.0,
         "voices": 0.1, "body": True, "box": (-1.7, -2.2, -1.5, 1.7, 1.7, 1.4), "solid": 4.0}
 

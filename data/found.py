@@ -43,8 +43,8 @@ def check_landmarks(footage: Footage, model: Path | None = None) -> None:
             f"{footage.path}: has no landmarks beside it, and no detector is installed; "
             "pip install -r requirements-landmarks.txt (Python 3.10 to 3.12), or give "
             + (".lms files beside its pictures" if footage.path.is_dir() else
-               f"{footage.path.stem}.landmarks.npy of shape (frames, 68, 2): in another environment "
-               f"python tracking.py {footage.path} --detect makes it"))
+               f"{footage.path.stem}.landmarks.npy of shape (frames, 68, 2): in another "
+               f"environment python tracking.py {footage.path} --detect makes it"))
 
 
 def landmarks_of(footage: Footage, detectors: Detectors) -> tuple[Float[np.ndarray, "N 68 2"], str]:
