@@ -132,7 +132,7 @@ def load_clip(path: Path, size: int, cache_dir: Path, detectors: Detectors, av_o
                          "give a longer clip, or another --av-offset")
     kept = np.flatnonzero(kept)
     mattes, mask = mattes_of(footage, detectors)
-    outlines = None if mattes is None else _outlines(mattes(), landmarks, kept)
+    outlines = None if mattes is None else _outlines(path, mattes(), landmarks, kept)
     box = framing.crop_box(landmarks[kept], (info.width, info.height), outlines)
     story = Story(str(path), info.fps, info.frames, (info.width, info.height), box, dropped, source,
                   mask)
@@ -158,11 +158,19 @@ def track_on_time(landmarks: Float[np.ndarray, "N 68 2"], ids: np.ndarray,
     return tracking.track(even, (footage.info.width, footage.info.height), footage.info.fps)
 
 
-def _outlines(mattes: Iterable[np.ndarray], landmarks: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Outlines (n, 4) px of the head in some of the frames `kept`."""
+def _outlines(path: Path, mattes: Iterable[np.ndarray], landmarks: np.ndarray, kept: np.ndarray
+              ) -> np.ndarray:
+    """Outlines (n, 4) px of the head in some of the frames `kept`; InputError: matte inverted."""
     some = set(kept[np.unique(np.linspace(0, len(kept) - 1, OUTLINED).astype(int))].tolist())
-    return np.stack([framing.head_outline(matte, landmarks[k])
-                     for k, matte in enumerate(mattes) if k in some])
+    found, there = [], 0
+    for k, matte in enumerate(mattes):
+        if k in some:
+            found.append(framing.head_outline(matte, landmarks[k]))
+            there += framing.shows_face(matte, landmarks[k])
+    if there < len(found) / 2:
+        raise InputError(f"{path}: its matte is dark where the face is; make the person white "
+                         "(255), the background black (0)")
+    return np.stack(found)
 
 
 def _cached(footage: Footage, mattes: Callable | None, kept: np.ndarray, marks: np.ndarray,
@@ -180,17 +188,21 @@ def _cached(footage: Footage, mattes: Callable | None, kept: np.ndarray, marks: 
 
 def _cut_clip(footage: Footage, mattes: Callable | None, kept: np.ndarray, marks: np.ndarray,
               box: tuple[int, int, int], frames: np.ndarray, masks: np.ndarray) -> None:
-    """Crop and scale the frames `kept` of the footage, and their mattes or drawn face masks."""
+    """Crop and scale the frames `kept` of the footage, and their mattes, joined with face masks.
+
+    The face is the person's, whatever a matte says: one that fails in a frame leaves no empty mask.
+    """
     place, size = {int(k): t for t, k in enumerate(kept)}, frames.shape[1]
     images = tqdm(footage.frames(), "cropping", footage.info.frames, unit="frame", mininterval=0.5)
     for k, image in enumerate(images):
         if k in place:
             frames[place[k]] = framing.cut(image, box, size)
-    for t in range(len(kept) if mattes is None else 0):
+    for t in range(len(kept)):
         masks[t] = np.round(255 * tracking.soft_face_mask(marks[t], size))
     for k, matte in enumerate(mattes() if mattes is not None else ()):
         if k in place:
-            masks[place[k]] = framing.cut(matte, box, size)
+            t = place[k]
+            masks[t] = np.maximum(masks[t], framing.cut(matte, box, size))
 
 
 def _background(footage: Footage, frames: np.ndarray, masks: np.ndarray, marks: np.ndarray,

@@ -113,6 +113,13 @@ def head_outline(matte: UInt8[np.ndarray, "H W"], marks: Float[np.ndarray, "68 2
     return np.r_[low - ROOM * face, high[0] + ROOM * face, chin + NECK * face]
 
 
+def shows_face(matte: UInt8[np.ndarray, "H W"], marks: Float[np.ndarray, "68 2"]) -> bool:
+    """Whether most landmarks of brows, nose, eyes and mouth lie on the person of the matte."""
+    limits = np.array(matte.shape[::-1]) - 1
+    x, y = np.clip(marks[17:], 0, limits).astype(int).T
+    return bool((matte[y, x] > 127).mean() > 0.5)
+
+
 def cut(image: np.ndarray, box: tuple[int, int, int], size: int) -> np.ndarray:
     """The square of an image, size x size; beyond the picture its edge is repeated."""
     left, top, side = box

@@ -141,3 +141,19 @@ def test_a_false_detection_is_left_out_and_counted(talk, detectors, tmp_path, mo
     take = clip.load_clip(talk[0], 64, tmp_path / "cache", detectors[0], "0")
     assert take.story.dropped == {"not this face": 1} and 11 not in take.frame_ids
     assert (take.landmarks > 0).all() and (take.landmarks < 64).all()
+
+
+def test_a_matte_that_fails_in_a_frame_leaves_the_face_and_an_inverted_one_is_refused(talk, detectors, tmp_path):
+    path, _, mattes, _ = talk
+    np.save(tmp_path / "talk.landmarks.npy", places().astype(np.float32))
+    write = lambda covers: media.write_video(tmp_path / "talk.matte.mp4",
+                                             [np.repeat(m[..., None], 3, -1) for m in covers], 25)
+    broken = mattes.copy()
+    broken[7] = 0
+    write(broken)
+    take = clip.load_clip(path, 64, tmp_path / "cache", detectors[0], "0")
+    x, y = take.landmarks[7, 30].astype(int)
+    assert take.masks[7, y, x] == 255 and take.masks[7].mean() < take.masks[6].mean()
+    write(255 - mattes)
+    with pytest.raises(InputError, match="talk.mp4: its matte is dark where the face is"):
+        clip.load_clip(path, 64, tmp_path / "cache", detectors[0], "0")
