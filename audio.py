@@ -189,22 +189,24 @@ class LipEncoder(nn.Module):
 
 
 def draw_negatives(take: np.ndarray, time: np.ndarray, anchors: np.ndarray, n: int,
-                   rng: np.random.Generator, apart: float,
-                   person: np.ndarray | None = None) -> np.ndarray:
+                   rng: np.random.Generator, apart: float, person: np.ndarray | None = None,
+                   pool: int | None = None) -> np.ndarray:
     """Negatives of Eq. 8, frames (B, n) of other takes or at least `apart` seconds away.
 
     take (T,), time (T,) in seconds describe every frame; anchors (B,). Neighbouring frames look
     alike, so they would be false negatives. person (T,): who speaks; negatives are then the
     anchor's own. Other people's would be told apart by face and voice, without a look at the lips.
+    pool: so many frames of each person are drawn for all anchors together, and heard once for all.
     Raises InputError when a frame has no admissible negative (sound much too short).
     """
     whose = np.zeros(len(take), np.int64) if person is None else person
     own = {who: np.flatnonzero(whose == who) for who in np.unique(whose[anchors])}
+    shared = {who: rng.choice(frames, pool) for who, frames in own.items()} if pool else {}
     out = np.empty((len(anchors), n), dtype=np.int64)
     for row, a in enumerate(anchors):
         frames = own[whose[a]]
         admissible = lambda f: f[(take[f] != take[a]) | (np.abs(time[f] - time[a]) >= apart)]
-        good = admissible(rng.choice(frames, size=16 * n))
+        good = admissible(shared[whose[a]] if pool else rng.choice(frames, size=16 * n))
         if len(good) == 0:
             good = admissible(frames)
         if len(good) == 0:
@@ -221,6 +223,7 @@ def lips_loss(e_lip: nn.Module, e_audio: AudioEncoder, lips: Float[Tensor, "B ..
 
     lips: what e_lip sees of the frames `anchors` (B,); f_a: F_A of all T; negatives: frames (B, N).
     """
-    B, frames = len(anchors), np.concatenate([anchors, negatives.ravel()])
-    f_al = e_audio(torch.from_numpy(f_a[frames]).to(lips.device))
+    B, wanted = len(anchors), np.concatenate([anchors, negatives.ravel()])
+    frames, place = np.unique(wanted, return_inverse=True)  # each window is heard once
+    f_al = e_audio(torch.from_numpy(f_a[frames]).to(lips.device))[torch.from_numpy(place)]
     return losses.info_nce(e_lip(lips), f_al[:B], f_al[B:].view(*negatives.shape, -1), tau)

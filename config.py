@@ -80,6 +80,7 @@ class Config:
     d_lip: int = SYNC_FIELD(64)  # length of F_lip and F_al
     crop: int = EXTRACTOR(64)  # side of the aligned crops that the extractor sees
     apart: float = SYNC_FIELD(0.4)  # s: frames nearer than this show nearly the same mouth, Eq. 8
+    least: float = FIELD(1e-3)  # weight of a sample that can be seen, see speed/sparse.py; 0: ask all
     lambda_opacity: float = FIELD(0.1)  # see losses.opacity_loss
     outside: float = FIELD(0.3)  # m(.) outside the mask, so that hair is learnt; Eq. 5 squares it
     rare: float = EXTRACTOR_FIELD(0.0)  # share of frames drawn by how unusual their upper face is
@@ -90,6 +91,7 @@ class Config:
     extractor_anchors: int = EXTRACTOR(32)
     sync_iters: int = SYNC(5000)
     sync_anchors: int = SYNC(32)  # mouths per step
+    sync_pool: int = SYNC(16)  # frames of each person per step, of which their negatives are drawn
     pairs: int = FIELD(1)  # frame pairs per step: Eq. 7 needs two frames
     patch: int = FIELD(0)  # side, feature pixels, of what a step renders of each frame; 0: all
     pair_share: float = FIELD(1.0)  # steps of consecutive frames; the others see unrelated frames

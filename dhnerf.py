@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from config import Config
 from render import patches, pixel_rays, render_rays
+from speed import sparse
 from synthetic import bust
 
 CODES = ("id", "ex", "al", "ill")  # the order of C in the paper
@@ -70,6 +71,18 @@ class Conditions:
     appearance_bias: Tensor
     planes: Tensor | None
 
+    def learnt(self, x: Float[Tensor, "B R S 3"]) -> Float[Tensor, "B R S C"]:
+        """The features of the three planes (xy, xz, yz) at x in [-1, 1]^3, read bilinearly."""
+        flat = x.flatten(1, 2)[:, None, :, None]  # (B, 1, N, 1, 3)
+        at = torch.cat([flat[..., axes] for axes in ([0, 1], [0, 2], [1, 2])], 1)  # (B, 3, N, 1, 2)
+        planes = self.planes.flatten(0, 1)  # (3 B, C, s, s)
+        learnt = F.grid_sample(planes, at.flatten(0, 1), "bilinear", "border", False)
+        learnt = learnt[..., 0].unflatten(0, (-1, 3)).flatten(1, 2).transpose(1, 2)  # (B, N, 3 C)
+        return learnt.unflatten(1, x.shape[1:3])
+
+
+AnyConditions = Conditions | sparse.OfSamples
+
 
 class Field(nn.Module):
     """Eq. 1, `forward`: a conditional MLP, split where the paper's conditions split.
@@ -116,7 +129,7 @@ class Field(nn.Module):
         """
         return x_head + torch.sigmoid(self.body_weight(x_body)) * (x_body - x_head)
 
-    def forward(self, x: Float[Tensor, "B R S 3"], v: Float[Tensor, "B R 3"], conditions: Conditions
+    def forward(self, x: Float[Tensor, "B R S 3"], v: Float[Tensor, "B R 3"], conditions: AnyConditions
                 ) -> tuple[Float[Tensor, "B R S"], Float[Tensor, "B R S C"]]:
         """Eq. 1 as it is written: D(x, v, C, F_lip) = (sigma(x), M(x)) at x (dm) seen along v.
 
@@ -146,7 +159,7 @@ class Field(nn.Module):
         appearance = code_bias(self.appearance_codes, [codes["al"], codes["ill"]])
         return Conditions(biases, appearance, planes)
 
-    def encode(self, x: Float[Tensor, "B R S 3"], conditions: Conditions
+    def encode(self, x: Float[Tensor, "B R S 3"], conditions: AnyConditions
                ) -> Float[Tensor, "B R S C"]:
         """What the MLP sees of x in [-1, 1]^3: sines and cosines, in `small` also learnt features.
 
@@ -155,17 +168,10 @@ class Field(nn.Module):
         are not in the paper: a laptop's few thousand iterations are too few for sines alone;
         `results.md` has the measured difference.
         """
-        encoded = positional_encoding(x, self.n_freq)
-        if self.planes is None:
-            return encoded
-        flat = x.flatten(1, 2)[:, None, :, None]  # (B, 1, N, 1, 3)
-        at = torch.cat([flat[..., axes] for axes in ([0, 1], [0, 2], [1, 2])], 1)  # (B, 3, N, 1, 2)
-        planes = conditions.planes.flatten(0, 1)  # (3 B, C, s, s)
-        learnt = F.grid_sample(planes, at.flatten(0, 1), "bilinear", "border", False)
-        learnt = learnt[..., 0].unflatten(0, (-1, 3)).flatten(1, 2).transpose(1, 2)  # (B, N, 3 C)
-        return torch.cat([encoded, learnt.unflatten(1, x.shape[1:3])], -1)
+        sines = positional_encoding(x, self.n_freq)
+        return sines if self.planes is None else torch.cat([sines, conditions.learnt(x)], -1)
 
-    def geometry(self, points: Float[Tensor, "B R S 3"], conditions: Conditions
+    def geometry(self, points: Float[Tensor, "B R S 3"], conditions: AnyConditions
                  ) -> tuple[Float[Tensor, "B R S"], Float[Tensor, "B R S W"]]:
         """sigma (1/dm) and the hidden layer before it, which see x, C_id, C_ex and F_lip only."""
         low, high = points.new_tensor(self.box[:3]), points.new_tensor(self.box[3:])
@@ -187,7 +193,7 @@ class Field(nn.Module):
         return torch.exp(logit.clamp(max=6.0)), h
 
     def appearance(self, h: Float[Tensor, "B R S W"], directions: Float[Tensor, "B R 3"],
-                   conditions: Conditions) -> Float[Tensor, "B R S A"]:
+                   conditions: AnyConditions) -> Float[Tensor, "B R S A"]:
         """The hidden appearance feature of each sample, from h of `geometry`, v, C_al and C_ill."""
         view = self.appearance_view(positional_encoding(directions, self.n_freq_view))  # (B, R, A)
         return F.relu(self.appearance_x(h) + view[..., None, :] + conditions.appearance_bias)
@@ -278,8 +284,13 @@ class DHNeRF(nn.Module):
         grid = cfg.size // cfg.upsample if corner is None else cfg.patch
         body = self.rays(K, self.cam_to_body(cam_to_head, rest), corner) if cfg.body else None
         conditions = self.field.condition(codes, f_lip)
-        hidden, opacity = render_rays(self.field, conditions, *self.rays(K, cam_to_head, corner),
-                                      cfg.box, cfg.n_coarse, cfg.n_fine, generator, body)
+        asked = (self.field, conditions, *self.rays(K, cam_to_head, corner), cfg.box, cfg.n_coarse,
+                 cfg.n_fine)
+        if cfg.least and cfg.n_coarse >= sparse.MANY:  # the same with less, see speed/sparse.py
+            least = cfg.least if torch.is_grad_enabled() else sparse.SEEN
+            hidden, opacity = sparse.render_rays(*asked, grid, least, generator, body)
+        else:
+            hidden, opacity = render_rays(*asked, generator, body)
         M = self.field.feature_of_ray(hidden, opacity)
         M = M.transpose(1, 2).unflatten(2, (grid, grid))  # (B, d_feature, h, w)
         opacity = opacity.unflatten(1, (grid, grid))[:, None]

@@ -125,18 +125,18 @@ def render_rays(field, conditions, origins: Float[Tensor, "B R 3"],
     with torch.no_grad():
         near, far = box_bounds(*(body or (origins, directions)), box)
 
-    def points(t):
-        x = _points(origins, directions, t)
-        return x if body is None else field.joined(x, _points(*body, t))
+    def asked_at(t):
+        x = points(origins, directions, t)
+        return x if body is None else field.joined(x, points(*body, t))
 
-    t = stratified_samples(near, far, n_coarse, _uniform(generator, near, n_coarse))  # (B, R, Sc)
-    sigma, h = field.geometry(points(t), conditions)
+    t = stratified_samples(near, far, n_coarse, uniform(generator, near, n_coarse))  # (B, R, Sc)
+    sigma, h = field.geometry(asked_at(t), conditions)
     if n_fine:
         with torch.no_grad():
             weights = compositing_weights(sigma, intervals(t, near, far))
-        edges, jitter = sample_edges(t, near, far), _uniform(generator, near, n_fine)
+        edges, jitter = sample_edges(t, near, far), uniform(generator, near, n_fine)
         t_fine = hierarchical_samples(edges, weights, n_fine, jitter)  # (B, R, Sf)
-        sigma_fine, h_fine = field.geometry(points(t_fine), conditions)
+        sigma_fine, h_fine = field.geometry(asked_at(t_fine), conditions)
         t, sigma = torch.cat([t, t_fine], -1), torch.cat([sigma, sigma_fine], -1)
         h = torch.cat([h, h_fine], -2)
     order = t.argsort(-1)  # (B, R, S)
@@ -147,9 +147,13 @@ def render_rays(field, conditions, origins: Float[Tensor, "B R 3"],
     return (w[..., None, :] @ features).squeeze(-2), w.sum(-1)
 
 
-def _points(origins: Tensor, directions: Tensor, t: Tensor) -> Tensor:
+def points(origins: Float[Tensor, "B R 3"], directions: Float[Tensor, "B R 3"],
+           t: Float[Tensor, "B R S"]) -> Float[Tensor, "B R S 3"]:
+    """The points at distances t (dm) along rays."""
     return origins[..., None, :] + t[..., None] * directions[..., None, :]  # (B, R, S, 3)
 
 
-def _uniform(generator: torch.Generator | None, like: Tensor, n: int) -> Tensor | None:
+def uniform(generator: torch.Generator | None, like: Float[Tensor, "*rays"], n: int
+            ) -> Float[Tensor, "*rays n"] | None:
+    """n numbers in [0, 1) a ray, drawn on the CPU; None without a generator: bin centres."""
     return None if generator is None else torch.rand(*like.shape, n, generator=generator).to(like)

@@ -48,7 +48,7 @@ from tools.seeds import generators, seed_weights
 def train_extractor(cfg: Config, corpus: Corpus, device: torch.device, log: Log) -> LatentExtractor:
     """Eq. 8 with codes in place of lip features, once for each factor that varies in the data."""
     seed_weights(cfg.seed, "extractor")
-    extractor = LatentExtractor(cfg).to(device)
+    extractor = LatentExtractor(cfg).to(device, memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(extractor.parameters(), lr=cfg.lr_encoders)
     factors, p = contrasted(corpus), probabilities(corpus, cfg.rare)
     low, chance, _ = losses.info_nce_range(cfg.n_negatives, cfg.tau)
@@ -124,7 +124,7 @@ def train_sync(cfg: Config, speech: Speech, device: torch.device, log: Log
         rng, _ = generators(cfg.seed, "sync", it)
         anchors = rng.choice(len(speech), cfg.sync_anchors, p=speech.p)
         negatives = draw_negatives(speech.take, speech.time, anchors, cfg.n_negatives, rng,
-                                   cfg.apart, speech.person)
+                                   cfg.apart, speech.person, cfg.sync_pool)
         lips = torch.from_numpy(speech.lips[anchors]).to(device)
         loss = lips_loss(e_lip, e_audio, lips, speech.f_a, anchors, negatives, cfg.tau)
         optimiser.zero_grad()
@@ -173,7 +173,7 @@ class FieldTrainer:
         planes = [field.planes, field.plane_basis] if field.planes is not None else []
         others = [p for p in self.model.parameters() if not any(p is q for q in planes)]
         groups = [{"params": others, "lr": cfg.lr}, {"params": planes, "lr": cfg.lr_planes}]
-        self.optimisers = [torch.optim.Adam(groups, betas=(0.9, cfg.beta2)),
+        self.optimisers = [torch.optim.Adam(groups, betas=(0.9, cfg.beta2), fused=True),
                            torch.optim.SparseAdam(list(self.codes.parameters()), lr=cfg.lr_codes)]
         # Under the names that Checkpoint keeps them by.
         self.parts = {"model": self.model, "codes": self.codes,
