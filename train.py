@@ -15,7 +15,6 @@ where it was. Next: animate.py.
 """
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from tqdm import tqdm
 
 import losses
 from audio import AudioEncoder, LipEncoder, draw_negatives, lips_loss
-from config import LOG_EVERY, PRESETS, Config
+from config import LOG_EVERY, Config
 from data.corpus import Corpus
 from data.prepare import check_source, prepare, speech_of
 from data.sampling import contrast, contrasted, lookalikes, patch_corners, probabilities
@@ -370,34 +369,9 @@ def sync_stage(checkpoint: Checkpoint, corpus: Corpus, out: Path, device: torch.
 
 # ---- Command line --------------------------------------------------------------------------------
 
-def parse(argv: list[str]) -> argparse.Namespace:
-    """The command line. What is not given stays None: so --resume can tell what was asked for."""
-    parser = argparse.ArgumentParser(description="Train a disentangling head NeRF (see README.md).")
-    add = parser.add_argument
-    add("--data", help="clip.mp4; folder of clips, VOCASET, AD-NeRF; default: stand-in heads")
-    add("--av-offset", help="ms by which a clip's picture leads its sound, auto (default), or 0")
-    add("--out", type=Path, help="run folder (default: runs/NAME of the data)")
-    add("--preset", choices=PRESETS, help="default: paper on a CUDA device, else small")
-    add("--size", type=int, help="side of the image, px (default: 512; in small 64, of clips 128)")
-    add("--subjects", help="names, comma separated, or how many")
-    add("--sentences", help="names, comma separated, or how many per subject")
-    add("--iters", type=int, help="iterations of the field stage")
-    add("--resume", action="store_true", help="go on with the run in --out")
-    add("--seed", type=int)
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    add("--audio-features", help="logmel, phones, hubert, or a HuBERT model's name or folder")
-    add("--landmark-model", help="MediaPipe's face_landmarker.task, for versions that bring none")
-    add("--matte-model", help="MediaPipe's selfie segmentation model, likewise")
-    add("--vgg", help="weights of Eq. 4: none, random, download, or a file")
-    add("--no-sync", dest="sync", action="store_const", const=False, help="without F_lip (Table 2)")
-    add("--no-dis", action="store_true", help="without L_dis (Table 2)")
-    add("--no-vel", action="store_true", help="without L_v")
-    return parser.parse_args(argv)
-
-
 def main(argv: list[str] | None = None) -> None:
     """Train a run from the command line, or go on; InputError for what the user can put right."""
-    args = parse(sys.argv[1:] if argv is None else argv)
+    args = options.parse(sys.argv[1:] if argv is None else argv)
     device = pick_device(args.device)
     out = args.out or Path("runs") / (Path(args.data).stem if args.data else "heads")
     if args.resume:

@@ -1,7 +1,7 @@
 """options.py - Sec. 4.2: from what the user asks of train.py to the configuration of a run.
 
-In:  the command line of train.py, parsed; with --resume, the run folder. Out: a Config, or the
-     Checkpoint that training goes on from.
+In:  the command line of train.py; with --resume, the run folder. Out: a Config, or the Checkpoint
+     that training goes on from.
 Read next: run.py.
 """
 from __future__ import annotations
@@ -19,6 +19,31 @@ from data.clip import asked_offset
 from data.prepare import is_clips, sound_of_clips
 from inference.run import Checkpoint
 from tools.errors import InputError, replacing
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The command line. What is not given stays None: so --resume can tell what was asked for."""
+    parser = argparse.ArgumentParser(description="Train a disentangling head NeRF (see README.md).")
+    add = parser.add_argument
+    add("--data", help="clip.mp4; folder of clips, VOCASET, AD-NeRF; default: stand-in heads")
+    add("--av-offset", help="ms by which a clip's picture leads its sound, auto (default), or 0")
+    add("--out", type=Path, help="run folder (default: runs/NAME of the data)")
+    add("--preset", choices=PRESETS, help="default: paper on a CUDA device, else small")
+    add("--size", type=int, help="side of the image, px (default: 512; in small 64, of clips 128)")
+    add("--subjects", help="names, comma separated, or how many")
+    add("--sentences", help="names, comma separated, or how many per subject")
+    add("--iters", type=int, help="iterations of the field stage")
+    add("--resume", action="store_true", help="go on with the run in --out")
+    add("--seed", type=int)
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add("--audio-features", help="logmel, phones, hubert, or a HuBERT model's name or folder")
+    add("--landmark-model", help="MediaPipe's face_landmarker.task, for versions that bring none")
+    add("--matte-model", help="MediaPipe's selfie segmentation model, likewise")
+    add("--vgg", help="weights of Eq. 4: none, random, download, or a file")
+    add("--no-sync", dest="sync", action="store_const", const=False, help="without F_lip (Table 2)")
+    add("--no-dis", action="store_true", help="without L_dis (Table 2)")
+    add("--no-vel", action="store_true", help="without L_v")
+    return parser.parse_args(argv)
 
 
 def chosen_values(args: argparse.Namespace) -> dict:

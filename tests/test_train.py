@@ -92,7 +92,7 @@ def test_dropout_of_f_lip_leaves_whole_frames_without_it_and_none_draws_nothing(
 
 def test_a_clip_trains_with_noise_on_its_codes_and_a_set_without(tmp_path):
     cpu = torch.device("cpu")
-    config = lambda *args: options.new_config(train.parse([*args]), cpu)
+    config = lambda *args: options.new_config(options.parse([*args]), cpu)
     assert config("--data", str(tmp_path / "clip.mp4")).code_noise == CLIP["code_noise"] > 0
     assert config("--data", str(tmp_path)).code_noise == config().code_noise == 0
 
@@ -207,7 +207,7 @@ def test_sync_module_draws_frames_as_often_as_asked(tmp_path, monkeypatch):
 
 def test_a_clip_has_a_linear_noisy_e_audio_with_voices_and_a_set_has_not(tmp_path, monkeypatch):
     """new_config: what CLIP says of the sound, and phones where there is a recogniser and nothing else was asked."""
-    config = lambda *args: options.new_config(train.parse([*args]), CPU)
+    config = lambda *args: options.new_config(options.parse([*args]), CPU)
     clip, folder = str(tmp_path / "clip.mp4"), tmp_path / "clips"
     folder.mkdir()
     (folder / "one.mp4").touch()
