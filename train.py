@@ -16,7 +16,7 @@ where it was. Next: animate.py.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,10 +37,10 @@ from evaluation import overview, report
 from inference import options
 from inference.folder import FOUND, clear_work, forget, open_folder, open_work
 from inference.run import Checkpoint, check_takes, load_run, pick_device
-from render import patches
+from speed.prefetch import made_ahead
 from tools.errors import InputError, run_cli
 from tools.log import Log
-from tools.seeds import generators, seed_weights
+from tools.seeds import generators, numpy_generator, seed_weights
 
 # ---- The latent code extractor (Sec. 3.3), by contrast -------------------------------------------
 
@@ -137,6 +137,9 @@ def train_sync(cfg: Config, speech: Speech, device: torch.device, log: Log
 
 # ---- The field (Sec. 3.3) ------------------------------------------------------------------------
 
+AHEAD = 2  # batches that wait ready for a GPU
+
+
 @dataclass(frozen=True)
 class Batch:
     """What one iteration of the field sees: B frames, first those j - 1 of each pair, then those j.
@@ -144,11 +147,13 @@ class Batch:
     index (B,): frames of the corpus; ex_index (B,): the frames whose C_ex they get; consecutive:
     whether each j follows its j - 1, else the two are unrelated and L_v is left out; corner (B, 2):
     row and column, in feature pixels, of the patch that is rendered of each; None: whole frames.
+    truth: Corpus.ground_truth of them, where it is read already.
     """
     index: np.ndarray
     ex_index: np.ndarray
     consecutive: bool
     corner: Tensor | None
+    truth: dict[str, Tensor] | None = None
 
 
 class FieldTrainer:
@@ -201,14 +206,22 @@ class FieldTrainer:
         return Batch(index, ex_index, consecutive, torch.cat([first, second]))
 
     def ground_truth(self, batch: Batch) -> dict[str, Tensor]:
-        """Corpus.ground_truth of the batch's frames, cut to its patches."""
-        cfg, truth = self.cfg, self.corpus.ground_truth(batch.index)
-        truth = {name: value.to(self.device, non_blocking=True) for name, value in truth.items()}
-        if batch.corner is not None:
-            corner, side = batch.corner * cfg.upsample, cfg.patch * cfg.upsample
-            for name in ("image", "mask", "known", "background"):
-                truth[name] = patches(truth[name], corner, side)
-        return truth
+        """Corpus.ground_truth of the batch's frames, cut to its patches, on the device."""
+        truth = batch.truth or self.read(batch)
+        return {name: value.to(self.device, non_blocking=True) for name, value in truth.items()}
+
+    def read(self, batch: Batch) -> dict[str, Tensor]:
+        """The same in main memory; for a GPU pinned there, so that copies run beside the step."""
+        step, corner = self.cfg.upsample, batch.corner
+        place = () if corner is None else (corner * step, self.cfg.patch * step)
+        truth = self.corpus.ground_truth(batch.index, *place)
+        pinned = self.device.type == "cuda"
+        return {name: value.pin_memory() for name, value in truth.items()} if pinned else truth
+
+    def batch(self, iteration: int) -> Batch:
+        """What an iteration sees, with its frames read. Touches no global state: see prefetch."""
+        batch = self.draw(numpy_generator(self.cfg.seed, "field", iteration))
+        return replace(batch, truth=self.read(batch))
 
     def render(self, batch: Batch, codes: dict[str, Tensor], truth: dict[str, Tensor],
                generator: torch.Generator) -> dict[str, Tensor]:
@@ -268,12 +281,19 @@ class FieldTrainer:
         for optimiser in self.optimisers:
             optimiser.step()
 
-    def step(self, iteration: int) -> dict[str, Tensor]:
-        """One iteration; the terms of its loss."""
-        rng, generator = generators(self.cfg.seed, "field", iteration)
-        terms = self.loss_terms(self.draw(rng), generator)
+    def step(self, iteration: int, batch: Batch | None = None) -> dict[str, Tensor]:
+        """One iteration; the terms of its loss. batch: self.batch(iteration), made beforehand."""
+        _, generator = generators(self.cfg.seed, "field", iteration)
+        terms = self.loss_terms(batch or self.batch(iteration), generator)
         self.update(terms["loss"], iteration)
         return terms
+
+    def save(self, checkpoint: Checkpoint, iterations: int, out: Path) -> None:
+        """checkpoint.pt with all that so many iterations have taught."""
+        checkpoint.iteration = iterations
+        for name, part in self.parts.items():
+            setattr(checkpoint, name, part.state_dict())
+        checkpoint.write(out)
 
 
 def learning_rate(cfg: Config, iteration: int) -> float:
@@ -289,18 +309,17 @@ def learning_rate(cfg: Config, iteration: int) -> float:
 def train_field(trainer: FieldTrainer, checkpoint: Checkpoint, out: Path, log: Log) -> None:
     """From the checkpoint's iteration to the last; it is written every `save_every` iterations."""
     cfg, start = trainer.cfg, checkpoint.iteration
-    bar = tqdm(range(start, cfg.iters), "field", initial=start, total=cfg.iters)
-    for it in bar:
-        terms = trainer.step(it)
-        if it % LOG_EVERY == 0:
-            log.add(stage="field", iteration=it, **terms)
-            shown = ("loss", "L_dis", "L_v", "psnr")
-            bar.set_postfix({name: f"{terms[name].item():.4g}" for name in shown})
-        if (it + 1) % cfg.save_every == 0 or it + 1 == cfg.iters:
-            checkpoint.iteration = it + 1
-            for name, part in trainer.parts.items():
-                setattr(checkpoint, name, part.state_dict())
-            checkpoint.write(out)
+    ahead = AHEAD if trainer.device.type == "cuda" else 0  # a CPU's cores are busy with the step
+    with made_ahead(trainer.batch, range(start, cfg.iters), ahead) as batches:
+        bar = tqdm(batches, "field", initial=start, total=cfg.iters)
+        for it, batch in bar:
+            terms = trainer.step(it, batch)
+            if it % LOG_EVERY == 0:
+                log.add(stage="field", iteration=it, **terms)
+                shown = ("loss", "L_dis", "L_v", "psnr")
+                bar.set_postfix({name: f"{terms[name].item():.4g}" for name in shown})
+            if (it + 1) % cfg.save_every == 0 or it + 1 == cfg.iters:
+                trainer.save(checkpoint, it + 1, out)
 
 
 # ---- The stages in order -------------------------------------------------------------------------
