@@ -144,7 +144,8 @@ def render_rays(field, conditions, origins: Float[Tensor, "B R 3"],
     w_sorted = compositing_weights(sigma.gather(-1, order), delta)
     w = torch.empty_like(w_sorted).scatter(-1, order, w_sorted)  # back to the order of h
     features = field.appearance(h, directions, conditions)  # (B, R, S, C)
-    return (w[..., None, :] @ features).squeeze(-2), w.sum(-1)
+    with torch.autocast(w.device.type, enabled=False):  # in float32: a sum over all samples
+        return (w[..., None, :] @ features.float()).squeeze(-2), w.sum(-1)
 
 
 def _points(origins: Tensor, directions: Tensor, t: Tensor) -> Tensor:

@@ -37,6 +37,7 @@ from evaluation import overview, report
 from inference import options
 from inference.folder import FOUND, clear_work, forget, open_folder, open_work
 from inference.run import Checkpoint, check_takes, load_run, pick_device
+from speed import precision
 from speed.prefetch import made_ahead
 from tools.errors import InputError, run_cli
 from tools.log import Log
@@ -284,7 +285,8 @@ class FieldTrainer:
     def step(self, iteration: int, batch: Batch | None = None) -> dict[str, Tensor]:
         """One iteration; the terms of its loss. batch: self.batch(iteration), made beforehand."""
         _, generator = generators(self.cfg.seed, "field", iteration)
-        terms = self.loss_terms(batch or self.batch(iteration), generator)
+        with precision.of_layers(self.cfg.precision, self.device):
+            terms = self.loss_terms(batch or self.batch(iteration), generator)
         self.update(terms["loss"], iteration)
         return terms
 
@@ -327,6 +329,7 @@ def train_field(trainer: FieldTrainer, checkpoint: Checkpoint, out: Path, log: L
 def run_stages(checkpoint: Checkpoint, out: Path, device: torch.device) -> None:
     """Sec. 3: run the stages that the checkpoint does not hold yet, then write the report."""
     cfg, vgg = checkpoint.cfg, None
+    precision.allow_tf32(device)
     if cfg.vgg != "none":
         vgg = losses.load_vgg(cfg.vgg, cfg.vgg_layers, cfg.seed).to(device)
     corpus, heldout = prepare(cfg, open_work(out), device, out / FOUND)
@@ -407,12 +410,7 @@ def main(argv: list[str] | None = None) -> None:
         if not args.resume:
             forget(out)
         raise
-    print(f"\nLook at {out}/preview.mp4 (truth beside render) and {out}/preview.png.\n"
-          f"Next: python animate.py {out} --audio speech.wav --out talk.mp4   your own speech\n"
-          f"      python evaluate.py {out}            the table of its held-out scores\n"
-          "      tutorial.md                               the paper, section by section, "
-          "with code that runs\n"
-          "      python exercises.py start my/             its equations as exercises")
+    report.say_next(out)
 
 
 if __name__ == "__main__":

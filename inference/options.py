@@ -18,6 +18,7 @@ from config import PRESETS, Config, for_clips, shortened
 from data.clip import asked_offset
 from data.prepare import is_clips, sound_of_clips
 from inference.run import Checkpoint
+from speed import precision
 from tools.errors import InputError, replacing
 
 
@@ -36,6 +37,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add("--resume", action="store_true", help="go on with the run in --out")
     add("--seed", type=int)
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add("--precision", choices=precision.CHOICES, help="of the field's layers while it is trained "
+        "(default: auto, bfloat16 on a CUDA device that has it, else float32)")
     add("--audio-features", help="logmel, phones, hubert, or a HuBERT model's name or folder")
     add("--landmark-model", help="MediaPipe's face_landmarker.task, for versions that bring none")
     add("--matte-model", help="MediaPipe's selfie segmentation model, likewise")
@@ -48,7 +51,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def chosen_values(args: argparse.Namespace) -> dict:
     """The configuration fields that the command line sets itself."""
-    names = ("data av_offset size subjects sentences iters seed audio_features vgg sync preset "
+    names = ("data av_offset size subjects sentences iters seed audio_features vgg sync preset precision "
              "landmark_model matte_model")
     values = {n: getattr(args, n) for n in names.split() if getattr(args, n) is not None}
     for name in ("data", "landmark_model", "matte_model"):  # from wherever evaluate.py is called
