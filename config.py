@@ -102,6 +102,7 @@ class Config:
     lr_final: float = FIELD(0.1)  # share of the rates at the end
     beta2: float = FIELD(0.999)  # Adam's memory of squared gradients
     save_every: int = FIELD(1000)
+    precision: str = FIELD("auto")  # of a step's layers: "float32", "bfloat16"; auto: by the GPU
 
     # ---- 3. Switches of studies (--table2, --choices): their values are what the program does ----
     sync: bool = FIELD(True)  # False: row 2 of Table 2, no F_lip

@@ -12,6 +12,7 @@ Next: render.py.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +23,7 @@ from torch.nn import functional as F
 from config import Config
 from render import patches, pixel_rays, render_rays
 from speed import sparse
+from speed.precision import exact
 from synthetic import bust
 
 CODES = ("id", "ex", "al", "ill")  # the order of C in the paper
@@ -120,6 +122,7 @@ class Field(nn.Module):
             self.body_weight.weight.data = torch.tensor([[0.0, -6.0, 0.0]])
             nn.init.constant_(self.body_weight.bias, -9.0)
 
+    @exact
     def joined(self, x_head: Float[Tensor, "B R S 3"], x_body: Float[Tensor, "B R S 3"]
                ) -> Float[Tensor, "B R S 3"]:
         """Where the field is asked, of one point in the head's frame and in the body's.
@@ -155,7 +158,8 @@ class Field(nn.Module):
         planes = None
         if self.planes is not None:
             entries = code_bias(self.plane_coefficients, of_geometry)[:, 0, 0]  # (B, rank)
-            planes = self.planes + torch.tensordot(entries, self.plane_basis, 1)  # (B, 3, C, s, s)
+            mixed = exact(torch.tensordot)(entries, self.plane_basis, 1)
+            planes = self.planes + mixed  # (B, 3, C, s, s)
         appearance = code_bias(self.appearance_codes, [codes["al"], codes["ill"]])
         return Conditions(biases, appearance, planes)
 
@@ -187,7 +191,7 @@ class Field(nn.Module):
         # 1 every ray is opaque at its first sample, and no gradient reaches the others. Skin needs
         # 20 and more, which exp reaches in few steps; softplus stays a fog for long, and a fog that
         # is seen from several sides blurs.
-        logit = self.density(h).squeeze(-1) - 1.2
+        logit = self.density(h).squeeze(-1).to(points) - 1.2
         if self.solid:
             logit = logit + self.solid * bust.inside(points)
         return torch.exp(logit.clamp(max=6.0)), h
@@ -226,7 +230,7 @@ class NeuralRenderer(nn.Module):
         x = F.leaky_relu(self.first(M), 0.2)
         x = F.leaky_relu(F.pixel_shuffle(self.to_pixels(x), self.upsample), 0.2)  # (B, 16, H, W)
         x = x + F.leaky_relu(self.smooth(x), 0.2)
-        rgba = self.to_rgba(x)
+        rgba = exact(self.to_rgba)(x)
         # Bilinear, pixel centres at +0.5: the convention of render.pixel_rays.
         opacity = F.interpolate(opacity, scale_factor=self.upsample, mode="bilinear",
                                 align_corners=False)
@@ -245,6 +249,7 @@ class DHNeRF(nn.Module):
         if cfg.body:
             self.body_share = nn.Parameter(torch.full((3,), 0.4))
 
+    @exact
     def cam_to_body(self, cam_to_head: Float[Tensor, "B 4 4"], rest: Float[Tensor, "B 4 4"]
                     ) -> Float[Tensor, "B 4 4"]:
         """P_cam of the body, a frame that equals the head's where the head is at `rest`.
@@ -256,6 +261,7 @@ class DHNeRF(nn.Module):
         offset = rest[:, :3, 3:] - rest[:, :3, :3] @ shift
         return torch.cat([torch.cat([rest[:, :3, :3], offset], 2), rest[:, 3:]], 1)
 
+    @exact
     def rays(self, K: Float[Tensor, "B 3 3"], P_cam: Float[Tensor, "B 4 4"],
              corner: Int[Tensor, "B 2"] | None) -> tuple[Tensor, Tensor]:
         """Origins and directions (B, R, 3) of all feature pixels, or of the patch at `corner`."""
@@ -269,7 +275,8 @@ class DHNeRF(nn.Module):
 
     def forward(self, codes: dict[str, Tensor], f_lip: Float[Tensor, "B d"] | None,
                 K: Float[Tensor, "B 3 3"], cam_to_head: Float[Tensor, "B 4 4"],
-                background: Float[Tensor, "B 3 H W"], generator: torch.Generator | None = None,
+                background: Float[Tensor, "B 3 H W"],
+                generator: torch.Generator | Callable | None = None,
                 corner: Int[Tensor, "B 2"] | None = None,
                 rest: Float[Tensor, "B 4 4"] | None = None) -> dict[str, Tensor]:
         """Render B frames, or of each the patch of cfg.patch^2 feature pixels from `corner` on.

@@ -10,14 +10,15 @@ module (Sec. 3.4, Eq. 8) -> field (Eq. 2) -> report. Extractor and sync module a
 are trained. The run folder holds prepared.png, config.json, checkpoint.pt, log.csv, loss.png,
 preview.png, preview.mp4 and heldout.json (inference/folder.py); animate.py needs nothing else.
 
-Every random draw of an iteration comes from (seed, stage, iteration), so `--resume` goes on exactly
-where it was. Next: animate.py.
+Several GPUs: torchrun --nproc-per-node N train.py ..., see speed/parallel.py. Every random draw of
+an iteration comes from (seed, stage, iteration), so `--resume` goes on exactly where it was.
+Next: animate.py.
 """
 from __future__ import annotations
 
-import argparse
 import sys
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,20 +29,22 @@ from tqdm import tqdm
 
 import losses
 from audio import AudioEncoder, LipEncoder, draw_negatives, lips_loss
-from config import LOG_EVERY, PRESETS, Config
+from config import LOG_EVERY, Config
+from data.batches import Batch, Batches, noisy, with_dropout
 from data.corpus import Corpus
-from data.prepare import check_source, prepare, speech_of
-from data.sampling import contrast, contrasted, lookalikes, patch_corners, probabilities
+from data.prepare import frames_of, prepare, speech_of
+from data.sampling import contrast, contrasted, probabilities
 from data.voices import Speech
 from dhnerf import CODES, DHNeRF, LatentCodes, LatentExtractor
 from evaluation import overview, report
 from inference import options
-from inference.folder import FOUND, clear_work, forget, open_folder, open_work
+from inference.folder import FOUND, clear_work, forget, open_work
 from inference.run import Checkpoint, check_takes, load_run, pick_device
-from render import patches
+from speed import parallel, precision
+from speed.prefetch import made_ahead
 from tools.errors import InputError, run_cli
 from tools.log import Log
-from tools.seeds import generators, seed_weights
+from tools.seeds import generators, numpy_generator, seed_weights
 
 # ---- The latent code extractor (Sec. 3.3), by contrast -------------------------------------------
 
@@ -138,18 +141,7 @@ def train_sync(cfg: Config, speech: Speech, device: torch.device, log: Log
 
 # ---- The field (Sec. 3.3) ------------------------------------------------------------------------
 
-@dataclass(frozen=True)
-class Batch:
-    """What one iteration of the field sees: B frames, first those j - 1 of each pair, then those j.
-
-    index (B,): frames of the corpus; ex_index (B,): the frames whose C_ex they get; consecutive:
-    whether each j follows its j - 1, else the two are unrelated and L_v is left out; corner (B, 2):
-    row and column, in feature pixels, of the patch that is rendered of each; None: whole frames.
-    """
-    index: np.ndarray
-    ex_index: np.ndarray
-    consecutive: bool
-    corner: Tensor | None
+AHEAD = 2  # batches that wait ready for a GPU
 
 
 class FieldTrainer:
@@ -161,10 +153,7 @@ class FieldTrainer:
         self.cfg, self.corpus, self.vgg, self.device = cfg, corpus, vgg, device
         self.model = DHNeRF(cfg).to(device)
         self.codes = LatentCodes(references, cfg.random_codes).to(device)
-        self.lookalikes = lookalikes(corpus, cfg.apart, cfg.seed)
-        self.probabilities = probabilities(corpus, cfg.rare)
-        starts = self.probabilities[corpus.pair_starts]
-        self.pair_probabilities = starts / starts.sum()
+        self.batches = Batches(cfg, corpus)
         # F_lip of every frame (n, d_lip): all that its lips do. The F_al of its sound knows a part,
         # and what it does not tell the field would look for in C_ex and the pose.
         lips = torch.from_numpy(corpus.lips).to(device)
@@ -179,37 +168,19 @@ class FieldTrainer:
         self.parts = {"model": self.model, "codes": self.codes,
                       "adam": self.optimisers[0], "adam_codes": self.optimisers[1]}
 
-    def draw(self, rng: np.random.Generator) -> Batch:
-        """Frames, the frames that lend their C_ex, and patches."""
-        cfg, corpus = self.cfg, self.corpus
-        before = rng.choice(corpus.pair_starts, cfg.pairs, p=self.pair_probabilities)
-        consecutive = rng.random() < cfg.pair_share
-        after = before + 1
-        if not consecutive:
-            after = rng.choice(len(corpus), cfg.pairs, p=self.probabilities)
-        index = np.concatenate([before, after])
-        # C_ex identifies its frame, so the field could learn the lips from it and ignore the sound.
-        # In part of the frames it comes from a frame with the same upper face and other lips: only
-        # F_lip can tell what the lips do.
-        lender = self.lookalikes[index, rng.integers(self.lookalikes.shape[1], size=len(index))]
-        share = cfg.ex_swap if cfg.sync else 0.0
-        ex_index = np.where(rng.random(len(index)) < share, lender, index)
-        if not cfg.patch:
-            return Batch(index, ex_index, consecutive, None)
-        first = second = patch_corners(corpus, before, cfg.patch, cfg.upsample, rng)
-        if not consecutive:  # L_v needs one patch for both frames of a pair
-            second = patch_corners(corpus, after, cfg.patch, cfg.upsample, rng)
-        return Batch(index, ex_index, consecutive, torch.cat([first, second]))
+    def batch(self, iteration: int) -> Batch:
+        """What an iteration sees; for a GPU pinned, so that it is copied beside the step."""
+        batch = self.batches.batch(iteration)
+        if self.device.type != "cuda":
+            return batch
+        with torch.cuda.device(self.device):  # a thread begins with the first GPU
+            truth = {name: value.pin_memory() for name, value in batch.truth.items()}
+        return replace(batch, truth=truth)
 
     def ground_truth(self, batch: Batch) -> dict[str, Tensor]:
-        """Corpus.ground_truth of the batch's frames, cut to its patches."""
-        cfg, truth = self.cfg, self.corpus.ground_truth(batch.index)
-        truth = {name: value.to(self.device, non_blocking=True) for name, value in truth.items()}
-        if batch.corner is not None:
-            corner, side = batch.corner * cfg.upsample, cfg.patch * cfg.upsample
-            for name in ("image", "mask", "known", "background"):
-                truth[name] = patches(truth[name], corner, side)
-        return truth
+        """What the batch's patches should look like, on the device."""
+        truth = batch.truth or self.batches.read(batch)
+        return {name: value.to(self.device, non_blocking=True) for name, value in truth.items()}
 
     def render(self, batch: Batch, codes: dict[str, Tensor], truth: dict[str, Tensor],
                generator: torch.Generator) -> dict[str, Tensor]:
@@ -217,24 +188,12 @@ class FieldTrainer:
         f_lip = None
         if self.f_lip is not None:
             at = torch.from_numpy(batch.index).to(self.device)
-            f_lip = self.with_dropout(self.noisy(self.f_lip[at], generator), generator)
-        codes = codes | {"ex": self.noisy(codes["ex"], generator)}
+            f_lip = noisy(self.f_lip[at], self.cfg.code_noise, generator)
+            f_lip = with_dropout(f_lip, self.cfg.lip_dropout, generator)
+        codes = codes | {"ex": noisy(codes["ex"], self.cfg.code_noise, generator)}
+        jitter = partial(parallel.uniform, generator=generator)
         return self.model(codes, f_lip, truth["K"], truth["cam_to_head"], truth["background"],
-                          generator, batch.corner, truth["rest"])
-
-    def noisy(self, code: Tensor, generator: torch.Generator) -> Tensor:
-        """A code (B, d) with noise of length `code_noise`: the field learns its surroundings."""
-        if not self.cfg.code_noise:
-            return code
-        scale = self.cfg.code_noise / code.shape[1] ** 0.5
-        return code + (torch.randn(code.shape, generator=generator) * scale).to(code)
-
-    def with_dropout(self, f_lip: Tensor, generator: torch.Generator) -> Tensor:
-        """F_lip (B, d_lip), zero in a share `lip_dropout` of the frames."""
-        if not self.cfg.lip_dropout:
-            return f_lip
-        kept = torch.rand(len(f_lip), 1, generator=generator) >= self.cfg.lip_dropout
-        return f_lip * kept.to(f_lip)
+                          jitter, batch.corner, truth["rest"])
 
     def loss_terms(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Eq. 2 and our opacity term as "loss", the terms, and the PSNR inside the mask."""
@@ -266,13 +225,15 @@ class FieldTrainer:
                 group["lr"] = rate * decay
             optimiser.zero_grad()
         loss.backward()
+        parallel.average([*self.model.parameters(), *self.codes.parameters()])
         for optimiser in self.optimisers:
             optimiser.step()
 
-    def step(self, iteration: int) -> dict[str, Tensor]:
-        """One iteration; the terms of its loss."""
-        rng, generator = generators(self.cfg.seed, "field", iteration)
-        terms = self.loss_terms(self.draw(rng), generator)
+    def step(self, iteration: int, batch: Batch | None = None) -> dict[str, Tensor]:
+        """One iteration; the terms of its loss. batch: self.batch(iteration), made beforehand."""
+        _, generator = generators(self.cfg.seed, "field", iteration)
+        with precision.of_layers(self.cfg.precision, self.device):
+            terms = self.loss_terms(batch or self.batch(iteration), generator)
         self.update(terms["loss"], iteration)
         return terms
 
@@ -287,30 +248,38 @@ def learning_rate(cfg: Config, iteration: int) -> float:
     return cfg.lr_final**along
 
 
-def train_field(trainer: FieldTrainer, checkpoint: Checkpoint, out: Path, log: Log) -> None:
-    """From the checkpoint's iteration to the last; it is written every `save_every` iterations."""
+def train_field(trainer: FieldTrainer, checkpoint: Checkpoint, out: Path, log: Log | None) -> None:
+    """From the checkpoint's iteration to the last; it is written every `save_every` iterations.
+
+    log: None in a process that only takes its part of the batches; the first one writes.
+    """
     cfg, start = trainer.cfg, checkpoint.iteration
-    bar = tqdm(range(start, cfg.iters), "field", initial=start, total=cfg.iters)
-    for it in bar:
-        terms = trainer.step(it)
-        if it % LOG_EVERY == 0:
-            log.add(stage="field", iteration=it, **terms)
-            shown = ("loss", "L_dis", "L_v", "psnr")
-            bar.set_postfix({name: f"{terms[name].item():.4g}" for name in shown})
-        if (it + 1) % cfg.save_every == 0 or it + 1 == cfg.iters:
-            checkpoint.iteration = it + 1
-            for name, part in trainer.parts.items():
-                setattr(checkpoint, name, part.state_dict())
-            checkpoint.write(out)
+    ahead = AHEAD if trainer.device.type == "cuda" else 0  # a CPU's cores are busy with the step
+    with made_ahead(trainer.batch, range(start, cfg.iters), ahead) as batches:
+        bar = tqdm(batches, "field", initial=start, total=cfg.iters, disable=log is None)
+        for it, batch in bar:
+            terms = trainer.step(it, batch)
+            if it % LOG_EVERY == 0:
+                terms = parallel.mean(terms)
+            if log is None:
+                continue
+            if it % LOG_EVERY == 0:
+                log.add(stage="field", iteration=it, **terms)
+                shown = ("loss", "L_dis", "L_v", "psnr")
+                bar.set_postfix({name: f"{terms[name].item():.4g}" for name in shown})
+            if (it + 1) % cfg.save_every == 0 or it + 1 == cfg.iters:
+                checkpoint.keep(trainer.parts, it + 1)
+                checkpoint.write(out)
 
 
 # ---- The stages in order -------------------------------------------------------------------------
 
 def run_stages(checkpoint: Checkpoint, out: Path, device: torch.device) -> None:
     """Sec. 3: run the stages that the checkpoint does not hold yet, then write the report."""
-    cfg, vgg = checkpoint.cfg, None
-    if cfg.vgg != "none":
-        vgg = losses.load_vgg(cfg.vgg, cfg.vgg_layers, cfg.seed).to(device)
+    cfg = checkpoint.cfg
+    parallel.check_pairs(cfg.pairs)
+    precision.allow_tf32(device)
+    vgg = vgg_of(cfg, device)
     corpus, heldout = prepare(cfg, open_work(out), device, out / FOUND)
     overview.write(corpus.takes, out / "prepared.png")
     if checkpoint.takes is not None:
@@ -325,13 +294,38 @@ def run_stages(checkpoint: Checkpoint, out: Path, device: torch.device) -> None:
         references = reference_codes(extractor, corpus, device, cfg.code_per_frame)
         checkpoint.references = {name: reference.cpu() for name, reference in references.items()}
         checkpoint.describe(corpus)
-    trainer = FieldTrainer(cfg, corpus, checkpoint.references, e_lip, vgg, device)
-    if checkpoint.model is not None:
-        for name, part in trainer.parts.items():
-            part.load_state_dict(getattr(checkpoint, name))
-    train_field(trainer, checkpoint, out, log)
+    if parallel.size() > 1:
+        checkpoint.write(out)
+        parallel.wait()
+    field_stage(checkpoint, corpus, e_lip, vgg, out, device, log)
     report.write(load_run(out, device), out, corpus, heldout)
     clear_work(out)
+
+
+def take_part(out: Path, device: torch.device) -> None:
+    """What a process of torchrun does that is not the first: its part of the field's batches."""
+    parallel.wait()  # for the first, which prepares and trains what stands before the field
+    checkpoint = Checkpoint.read(out)
+    cfg = checkpoint.cfg
+    precision.allow_tf32(device)
+    with parallel.quiet():
+        corpus, _ = frames_of(cfg, open_work(out), out / FOUND)
+    e_lip = sync_stage(checkpoint, corpus, out, device, None) if cfg.sync else None
+    field_stage(checkpoint, corpus, e_lip, vgg_of(cfg, device), out, device, None)
+
+
+def vgg_of(cfg: Config, device: torch.device) -> losses.VGG16 | None:
+    """The network of Eq. 4, where the configuration has one."""
+    return None if cfg.vgg == "none" else \
+        losses.load_vgg(cfg.vgg, cfg.vgg_layers, cfg.seed).to(device)
+
+
+def field_stage(checkpoint: Checkpoint, corpus: Corpus, e_lip: LipEncoder | None,
+                vgg: losses.VGG16 | None, out: Path, device: torch.device, log: Log | None) -> None:
+    """Train the field, from where the checkpoint has it; see train_field."""
+    trainer = FieldTrainer(checkpoint.cfg, corpus, checkpoint.references, e_lip, vgg, device)
+    checkpoint.give(trainer.parts)
+    train_field(trainer, checkpoint, out, log)
 
 
 def extractor_stage(checkpoint: Checkpoint, corpus: Corpus, out: Path, device: torch.device,
@@ -353,8 +347,8 @@ def sync_module(cfg: Config, d_audio: int, device: torch.device) -> tuple[AudioE
     return e_audio.to(device), LipEncoder(cfg.d_lip).to(device)
 
 
-def sync_stage(checkpoint: Checkpoint, corpus: Corpus, out: Path, device: torch.device, log: Log
-               ) -> LipEncoder:
+def sync_stage(checkpoint: Checkpoint, corpus: Corpus, out: Path, device: torch.device,
+               log: Log | None) -> LipEncoder:
     """E_lip of the checkpoint; where it has none, E_audio and E_lip are trained and kept there."""
     cfg = checkpoint.cfg
     if checkpoint.e_lip is not None:
@@ -370,56 +364,22 @@ def sync_stage(checkpoint: Checkpoint, corpus: Corpus, out: Path, device: torch.
 
 # ---- Command line --------------------------------------------------------------------------------
 
-def parse(argv: list[str]) -> argparse.Namespace:
-    """The command line. What is not given stays None: so --resume can tell what was asked for."""
-    parser = argparse.ArgumentParser(description="Train a disentangling head NeRF (see README.md).")
-    add = parser.add_argument
-    add("--data", help="clip.mp4; folder of clips, VOCASET, AD-NeRF; default: stand-in heads")
-    add("--av-offset", help="ms by which a clip's picture leads its sound, auto (default), or 0")
-    add("--out", type=Path, help="run folder (default: runs/NAME of the data)")
-    add("--preset", choices=PRESETS, help="default: paper on a CUDA device, else small")
-    add("--size", type=int, help="side of the image, px (default: 512; in small 64, of clips 128)")
-    add("--subjects", help="names, comma separated, or how many")
-    add("--sentences", help="names, comma separated, or how many per subject")
-    add("--iters", type=int, help="iterations of the field stage")
-    add("--resume", action="store_true", help="go on with the run in --out")
-    add("--seed", type=int)
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    add("--audio-features", help="logmel, phones, hubert, or a HuBERT model's name or folder")
-    add("--landmark-model", help="MediaPipe's face_landmarker.task, for versions that bring none")
-    add("--matte-model", help="MediaPipe's selfie segmentation model, likewise")
-    add("--vgg", help="weights of Eq. 4: none, random, download, or a file")
-    add("--no-sync", dest="sync", action="store_const", const=False, help="without F_lip (Table 2)")
-    add("--no-dis", action="store_true", help="without L_dis (Table 2)")
-    add("--no-vel", action="store_true", help="without L_v")
-    return parser.parse_args(argv)
-
-
 def main(argv: list[str] | None = None) -> None:
     """Train a run from the command line, or go on; InputError for what the user can put right."""
-    args = parse(sys.argv[1:] if argv is None else argv)
-    device = pick_device(args.device)
+    args = options.parse(sys.argv[1:] if argv is None else argv)
     out = args.out or Path("runs") / (Path(args.data).stem if args.data else "heads")
-    if args.resume:
-        checkpoint = options.resumed(out, args)
-    else:
-        if args.data is not None:
-            check_source(args.data)  # before anything is written or said
-        checkpoint = Checkpoint(options.new_config(args, device))
-        open_folder(out)
-        options.write(checkpoint.cfg, out)  # now: preparation can be interrupted, too
-    try:
-        run_stages(checkpoint, out, device)
-    except InputError:
-        if not args.resume:
-            forget(out)
-        raise
-    print(f"\nLook at {out}/preview.mp4 (truth beside render) and {out}/preview.png.\n"
-          f"Next: python animate.py {out} --audio speech.wav --out talk.mp4   your own speech\n"
-          f"      python evaluate.py {out}            the table of its held-out scores\n"
-          "      tutorial.md                               the paper, section by section, "
-          "with code that runs\n"
-          "      python exercises.py start my/             its equations as exercises")
+    with parallel.joined(pick_device(args.device)) as device:
+        if parallel.rank():
+            take_part(out, device)
+            return
+        checkpoint = options.resumed(out, args) if args.resume else options.begun(out, args, device)
+        try:
+            run_stages(checkpoint, out, device)
+        except InputError:
+            if not args.resume:
+                forget(out)
+            raise
+    report.say_next(out)
 
 
 if __name__ == "__main__":

@@ -100,26 +100,37 @@ class Corpus:
         """(B,) -> (B, 3, s, s) in [0, 1]: what the sync expert sees (Sec. 4.3)."""
         return to_image(self.mouths[index])
 
-    def ground_truth(self, index: np.ndarray) -> dict[str, Tensor]:
+    def ground_truth(self, index: np.ndarray, corner: Tensor | None = None, side: int | None = None
+                     ) -> dict[str, Tensor]:
         """What frames `index` (B,) should look like, and from where.
 
+        corner (B, 2): row and column, px; of each picture only the square of side x side px that
+        begins there is read. None: whole pictures.
         Returns image, mask, known, background (B, ., H, W), K (B, 3, 3), cam_to_head and rest (B,
         4, 4). Where a clip has no matte its mask is the face; around it hair and background are not
         told apart, so there the opacity is not known. A matte is known as far as it is sure.
         """
         takes, numbers = [self.takes[t] for t in self.take[index]], self.frame[index]
-        each = list(zip(takes, numbers))
-        masks = np.stack([take.masks[k] for take, k in each])
+        places = [(0, 0)] * len(index) if corner is None else corner.tolist()
+        each = list(zip(takes, numbers, (_square(*place, side) for place in places)))
+        masks = np.stack([take.masks[k][square] for take, k, square in each])
         mask = torch.from_numpy(masks)[:, None].float() / 255
         known = torch.stack([_known(one, take) for one, take in zip(mask, takes)])
-        poses = np.stack([take.cam_to_head[k] for take, k in each])
+        poses = np.stack([take.cam_to_head[k] for take, k, _ in each])
         rest = np.stack([np.eye(4) if take.rest is None else take.rest for take in takes])
-        return {"image": to_image(np.stack([take.frames[k] for take, k in each])), "mask": mask,
-                "known": known,
-                "background": to_image(np.stack([take.background for take in takes])),
+        images = np.stack([take.frames[k][square] for take, k, square in each])
+        backgrounds = np.stack([take.background[square] for take, _, square in each])
+        return {"image": to_image(images), "mask": mask, "known": known,
+                "background": to_image(backgrounds),
                 "K": torch.from_numpy(np.stack([take.K for take in takes])).float(),
                 "cam_to_head": torch.from_numpy(poses).float(),
                 "rest": torch.from_numpy(rest).float()}
+
+
+def _square(row: int, column: int, side: int | None) -> tuple[slice, slice]:
+    """Where a square of `side` px lies in a picture; None: all to the lower right of the place."""
+    end = (None, None) if side is None else (row + side, column + side)
+    return slice(row, end[0]), slice(column, end[1])
 
 
 def _known(mask: Tensor, take: Take) -> Tensor:

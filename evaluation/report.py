@@ -34,6 +34,16 @@ def write(run: Run, out: Path, train_set: Corpus, heldout_set: Corpus) -> None:
     preview_video(run, train_set, heldout_set, out / "preview.mp4")
 
 
+def say_next(out: Path) -> None:
+    """Print what to look at in a finished run folder, and what to do with it."""
+    print(f"\nLook at {out}/preview.mp4 (truth beside render) and {out}/preview.png.\n"
+          f"Next: python animate.py {out} --audio speech.wav --out talk.mp4   your own speech\n"
+          f"      python evaluate.py {out}            the table of its held-out scores\n"
+          "      tutorial.md                               the paper, section by section, "
+          "with code that runs\n"
+          "      python exercises.py start my/             its equations as exercises")
+
+
 def plot_losses(log: Path, path: Path) -> None:
     """One panel per stage: each logged loss over its iterations, on a log scale."""
     table = np.genfromtxt(log, delimiter=",", names=True, dtype=None, encoding="utf-8", ndmin=1)

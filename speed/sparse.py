@@ -15,6 +15,7 @@ Read next: render.py, which says the same without this file; dhnerf.py.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -121,7 +122,7 @@ def coarse_density(field, conditions, rays: Rays, t: Float[Tensor, "B R S"],
 
 def render_rays(field, conditions, origins: Float[Tensor, "B R 3"],
                 directions: Float[Tensor, "B R 3"], box: tuple[float, ...], n_coarse: int,
-                n_fine: int, side: int, least: float, generator: torch.Generator | None = None,
+                n_fine: int, side: int, least: float, generator: torch.Generator | Callable | None = None,
                 body: tuple[Tensor, Tensor] | None = None
                 ) -> tuple[Float[Tensor, "B R C"], Float[Tensor, "B R"]]:
     """render.render_rays with its arguments; rays of a frame stand in a square of side x side.

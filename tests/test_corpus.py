@@ -105,6 +105,18 @@ def test_frames_are_the_takes_own():
     assert torch.equal(out["known"][1], out["mask"][1]), "a face mask's is known inside the face only"
 
 
+def test_squares_are_those_of_the_whole_frames_to_the_last_digit():
+    mesh, clip = make_take("a/1", seed=1), make_take("b/1", seed=2, kind="clip")
+    c, index = Corpus([mesh, clip], [np.arange(12), np.arange(12)]), np.array([3, 20, 4])
+    corner, side = torch.tensor([[0, 5], [7, 16], [16, 0]]), 8
+    whole, cut = c.ground_truth(index), c.ground_truth(index, corner, side)
+    for name in ("image", "mask", "known", "background"):
+        for b, (row, column) in enumerate(corner.tolist()):
+            assert torch.equal(cut[name][b], whole[name][b, :, row:row + side, column:column + side]), name
+    assert all(torch.equal(cut[name], whole[name]) for name in ("K", "cam_to_head", "rest"))
+    assert cut["known"][1].unique().numel() > 2, "a clip's matte, not a mesh's mask"
+
+
 def test_a_mattes_opacity_is_known_as_far_as_it_is_sure():
     clip = make_take("b/1", kind="clip")
     clip.whole, clip.rest = True, np.diag([1.0, -1, -1, 1]) + 0.5

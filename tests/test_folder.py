@@ -65,7 +65,7 @@ def test_a_run_killed_in_its_preparation_can_be_resumed(tmp_path, monkeypatch):
     asked = ["--out", "run", "--device", "cpu", "--preset", "small", "--iters", "7"]
     with pytest.raises(KeyboardInterrupt):
         train.main(asked)
-    resumed = options.resumed(tmp_path / "run", train.parse(["--out", "run", "--resume"]))
+    resumed = options.resumed(tmp_path / "run", options.parse(["--out", "run", "--resume"]))
     assert resumed.cfg.iters == 7 and resumed.iteration == 0
 
 
@@ -88,7 +88,7 @@ def test_a_run_that_was_refused_can_be_tried_again_and_takes_nothing_with_it(tmp
 def test_the_data_are_found_from_any_folder(tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert options.chosen_values(train.parse(["--data", "here"]))["data"] == str(tmp_path / "here")
+    assert options.chosen_values(options.parse(["--data", "here"]))["data"] == str(tmp_path / "here")
 
 
 def test_settings_of_clips_go_by_the_size_of_their_pictures():

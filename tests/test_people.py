@@ -335,7 +335,7 @@ def test_a_files_own_offset_comes_before_the_command_lines(three, tmp_path, one_
 
 
 def new_config(*arguments):
-    return options.new_config(train.parse(["--preset", "small", *arguments]), torch.device("cpu"))
+    return options.new_config(options.parse(["--preset", "small", *arguments]), torch.device("cpu"))
 
 
 @pytest.mark.parametrize("text", ["soon", "nan", "inf", "-inf", "2001", "-2000.5", "80ms", ""])

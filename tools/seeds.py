@@ -21,6 +21,15 @@ def generators(seed: int, stage: str, iteration: int
 
     Sets torch's global state too, from which layers draw.
     """
-    state = int(np.random.SeedSequence([seed, STAGES[stage], iteration + 1]).generate_state(1)[0])
+    state = _state(seed, stage, iteration)
     torch.manual_seed(state)
     return np.random.default_rng(state), torch.Generator().manual_seed(state)
+
+
+def numpy_generator(seed: int, stage: str, iteration: int) -> np.random.Generator:
+    """NumPy's alone, as `generators` gives it. It sets nothing, so any thread may ask for it."""
+    return np.random.default_rng(_state(seed, stage, iteration))
+
+
+def _state(seed: int, stage: str, iteration: int) -> int:
+    return int(np.random.SeedSequence([seed, STAGES[stage], iteration + 1]).generate_state(1)[0])
