@@ -80,7 +80,7 @@ class Config:
     d_lip: int = SYNC_FIELD(64)  # length of F_lip and F_al
     crop: int = EXTRACTOR(64)  # side of the aligned crops that the extractor sees
     apart: float = SYNC_FIELD(0.4)  # s: frames nearer than this show nearly the same mouth, Eq. 8
-    least: float = FIELD(1e-3)  # weight of a sample that can be seen, see speed/sparse.py; 0: ask all
+    least: float = FIELD(1e-3)  # weight of a sample that matters, see speed/sparse.py; 0: all do
     lambda_opacity: float = FIELD(0.1)  # see losses.opacity_loss
     outside: float = FIELD(0.3)  # m(.) outside the mask, so that hair is learnt; Eq. 5 squares it
     rare: float = EXTRACTOR_FIELD(0.0)  # share of frames drawn by how unusual their upper face is
@@ -133,7 +133,14 @@ SMALL = replace(
     vgg="none", vgg_layers=("relu1_2", "relu2_2"), lambda_per=0.02, lambda_v=0.02, pairs=9,
     patch=10, rare=0.5, pair_share=0.25, lr=4e-3, lr_codes=5e-3, lr_hold=0.5, lr_final=0.05,
     beta2=0.99, iters=2800, extractor_iters=600, sync_iters=750, save_every=250)
-PRESETS = {"paper": PAPER, "small": SMALL}
+# Between the two: one consumer GPU in half an hour, or a CPU overnight. Layers are wider, samples
+# denser than those of `small`, which are what blurs there; what serves `small` stays.
+MEDIUM = replace(
+    SMALL, preset="medium", size=256, width=128, depth=4, width_appearance=128, n_freq_x=6,
+    n_coarse=32, n_fine=16, d_feature=128, upsample=4, channels_2d=192, plane_size=48, d_id=32,
+    d_ex=32, d_al=32, d_ill=27, d_lip=64, crop=64, pairs=6, patch=16, lr=2e-3, lr_planes=2e-2,
+    iters=15_000, extractor_iters=1500, sync_iters=1500, save_every=500)
+PRESETS = {"paper": PAPER, "medium": MEDIUM, "small": SMALL}
 # A clip's few seconds hold few pairs of C_ex and F_lip, and new speech brings others; they teach a
 # linear map from sound to lips and no more. They show the head from few sides, so its depth has to
 # be told; and sines of the view direction, which `small` does without, break where it turns on.
@@ -141,23 +148,27 @@ CLIP = {"code_noise": 0.9, "sound_smooth": 0.04, "sound_layers": 0, "sound_noise
         "voices": 0.1, "body": True, "box": (-1.7, -2.2, -1.5, 1.7, 1.7, 1.4), "solid": 4.0}
 
 
-CLIP_SIZE = 128  # of `small`, where the user names none
-# What `small` takes for clips by the size of their pictures: up to 64, 128, and beyond. Measured in
-# results.md, "Whole heads".
+SIZE = 128  # of `small`, where the user names none
+# What `small` takes by the size of its pictures: up to 64, 128, and beyond. Measured in results.md,
+# "Whole heads" and "Speed". Stand-in heads of 64 pixels are there for a first look.
 BY_SIZE = ((64, {}), (128, {"upsample": 4}), (None, {"upsample": 4, "patch": 14, "iters": 4500}))
+QUICK_HEADS = {"iters": 1200}
 
 
-def for_clips(cfg: Config, size: int | None, iters: int | None) -> Config:
-    """The configuration for clips: CLIP, and in `small` what goes with the size of the pictures.
+def for_data(cfg: Config, clips: bool, size: int | None, iters: int | None) -> Config:
+    """The configuration for clips, or for heads and VOCASET; in `small` what goes with the size.
 
     size, iters: as the user gives them, or None.
     """
-    cfg = replace(cfg, **CLIP)
+    if clips:
+        cfg = replace(cfg, **CLIP, **({} if cfg.preset == "paper" else {"n_freq_v": 0}))
     if cfg.preset != "small":
         return cfg
-    size = CLIP_SIZE if size is None else size
+    size = SIZE if size is None else size
     settings = next(chosen for largest, chosen in BY_SIZE if largest is None or size <= largest)
-    cfg = replace(cfg, size=size, n_freq_v=0, **settings)
+    if cfg.data is None and size <= 64:
+        settings = settings | QUICK_HEADS
+    cfg = replace(cfg, size=size, **settings)
     return cfg if iters is None else replace(cfg, iters=iters)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from config import PRESETS, Config, for_clips, shortened
+from config import PRESETS, Config, for_data, shortened
 from data.clip import asked_offset
 from data.prepare import check_source, is_clips, sound_of_clips
 from inference.folder import open_folder
@@ -31,7 +31,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add("--av-offset", help="ms by which a clip's picture leads its sound, auto (default), or 0")
     add("--out", type=Path, help="run folder (default: runs/NAME of the data)")
     add("--preset", choices=PRESETS, help="default: paper on a CUDA device, else small")
-    add("--size", type=int, help="side of the image, px (default: 512; in small 64, of clips 128)")
+    add("--size", type=int, help="side of the image, px (default: 512, in medium 256, small 128)")
     add("--subjects", help="names, comma separated, or how many")
     add("--sentences", help="names, comma separated, or how many per subject")
     add("--pairs", type=int, help="frame pairs per step; of several processes (torchrun) together")
@@ -67,10 +67,10 @@ def new_config(args: argparse.Namespace, device: torch.device) -> Config:
     preset = PRESETS[args.preset or ("paper" if device.type == "cuda" else "small")]
     cfg = replace(preset, **chosen_values(args))
     asked_offset(cfg.av_offset)
-    if cfg.data is not None and is_clips(cfg.data):
-        cfg = for_clips(cfg, args.size, args.iters)
-        if args.audio_features is None and preset.audio_features == "logmel":
-            cfg = replace(cfg, audio_features=sound_of_clips())
+    clips = cfg.data is not None and is_clips(cfg.data)
+    cfg = for_data(cfg, clips, args.size, args.iters)
+    if clips and args.audio_features is None and preset.audio_features == "logmel":
+        cfg = replace(cfg, audio_features=sound_of_clips())
     if cfg.size < 32 or cfg.size % max(cfg.upsample, 16):
         raise InputError(f"--size {cfg.size}: want a multiple of 16 of at least 32")
     if cfg.iters < 1:

@@ -70,71 +70,80 @@ class OfSamples:
 
 @dataclass(frozen=True)
 class Rays:
-    """Rays (B, R, 3) in the head's frame, and in the body's where there is one."""
+    """What is asked: a field under its conditions, along rays (B, R, 3); body: see render.py."""
+    field: object  # a dhnerf.Field
+    conditions: object
     origins: Tensor
     directions: Tensor
     body: tuple[Tensor, Tensor] | None
 
-    def all_points(self, field, t: Float[Tensor, "B R S"]) -> Float[Tensor, "B R S 3"]:
-        """Where the field is asked at distances t."""
-        x = points(self.origins, self.directions, t)
-        return x if self.body is None else field.joined(x, points(*self.body, t))
+    def ask(self, t: Float[Tensor, "B R S"], which: Int[Tensor, "N"]
+            ) -> tuple[Float[Tensor, "N"], Float[Tensor, "N W"]]:
+        """Field.geometry of the samples number `which`, counted over all frames and rays."""
+        ray = which // t.shape[-1]
+        along = t.flatten().index_select(0, which)[None, :, None]
+        x = points(*(self._of(ray, each) for each in (self.origins, self.directions)), along)
+        if self.body is not None:
+            x = self.field.joined(x, points(*(self._of(ray, each) for each in self.body), along))
+        sigma, h = self.field.geometry(x, self._conditions(ray))
+        return sigma.flatten(), h[0, :, 0]
 
-    def some_points(self, field, ray: Int[Tensor, "N"], t: Float[Tensor, "N"]
-                    ) -> Float[Tensor, "1 N 1 3"]:
-        """Where the field is asked at distance t of ray number `ray`, counted over all frames."""
-        pick = lambda each: each.flatten(0, 1).index_select(0, ray)[None]
-        one_each = Rays(pick(self.origins), pick(self.directions),
-                        self.body and tuple(map(pick, self.body)))
-        return one_each.all_points(field, t[None, :, None])
+    def appearance(self, h: Float[Tensor, "N W"], ray: Int[Tensor, "N"]) -> Float[Tensor, "N C"]:
+        """Field.appearance of samples of the rays `ray`."""
+        v = self._of(ray, self.directions)
+        return self.field.appearance(h[None, :, None], v, self._conditions(ray))[0, :, 0]
+
+    def _of(self, ray: Tensor, each: Tensor) -> Float[Tensor, "1 N 3"]:
+        return each.flatten(0, 1).index_select(0, ray)[None]
+
+    def _conditions(self, ray: Tensor) -> OfSamples:
+        return OfSamples.pick(self.conditions, ray // self.origins.shape[1])
 
 
-def coarse_density(field, conditions, rays: Rays, t: Float[Tensor, "B R S"],
-                   delta: Float[Tensor, "B R S"], side: int, least: float
-                   ) -> Float[Tensor, "B R S"]:
-    """sigma of the coarse samples, without gradients.
+def coarse(rays: Rays, t: Float[Tensor, "B R S"], delta: Float[Tensor, "B R S"], side: int,
+           least: float) -> tuple[Float[Tensor, "B R S"], Int[Tensor, "N"], Float[Tensor, "N W"]]:
+    """sigma of the coarse samples; which of them were asked, and their hidden layer.
 
     Of a ray's samples one in every STEP is asked first, and stands for its cell of STEP samples.
     Of four rays that stand in a square each asks another of the four, so that a sheet as thin as
     one sample's interval is met by one of them. Then a cell is asked in full where it, or one of
     the 26 beside it (of this ray and of the eight around), has a weight of at least `least`.
     """
-    at = rays.all_points(field, t)
     (B, R, S), cells = t.shape, t.shape[-1] // STEP
     row, column = torch.arange(R, device=t.device) // side, torch.arange(R, device=t.device) % side
     first = 2 * (row % 2) + column % 2  # (R,), of the four
     probes = first[:, None] + STEP * torch.arange(cells, device=t.device)  # (R, cells)
-    probes = probes.expand(B, R, cells)
+    number = (torch.arange(B * R, device=t.device) * S).view(B, R, 1) + probes
+    sigma_probed, h_probed = rays.ask(t, number.flatten())
     cell = (torch.arange(S, device=t.device) // STEP).clamp(max=cells - 1)
-    probed = at.gather(2, probes[..., None].expand(-1, -1, -1, 3))
-    sigma = field.geometry(probed, conditions)[0][..., cell]  # (B, R, S)
+    sigma = sigma_probed.view(B, R, cells)[..., cell]
     w = compositing_weights(sigma, delta)
     of_cells = w.new_zeros(B, R, cells).index_add(2, cell, w)
     grid = of_cells.unflatten(1, (side, side))[:, None]  # (B, 1, side, side, cells)
     around = F.max_pool3d(grid, 3, 1, 1)[:, 0].flatten(1, 2) >= least  # (B, R, cells)
-    ask = around[..., cell].scatter(2, probes, False)  # those of the probes are known
-    where = ask.flatten().nonzero()[:, 0]
-    of_samples = OfSamples.pick(conditions, where // (R * S))
-    x = at.flatten(0, 2).index_select(0, where)[None, :, None]
-    asked = field.geometry(x, of_samples)[0]
-    return sigma.flatten().index_put((where,), asked.flatten()).view(B, R, S)
+    others = around[..., cell].scatter(2, probes.expand(B, R, cells), False)
+    others = others.flatten().nonzero()[:, 0]
+    sigma_others, h_others = rays.ask(t, others)
+    sigma = sigma.flatten().index_put((others,), sigma_others).view(B, R, S)
+    return sigma, torch.cat([number.flatten(), others]), torch.cat([h_probed, h_others])
 
 
 def render_rays(field, conditions, origins: Float[Tensor, "B R 3"],
                 directions: Float[Tensor, "B R 3"], box: tuple[float, ...], n_coarse: int,
-                n_fine: int, side: int, least: float, generator: torch.Generator | Callable | None = None,
+                n_fine: int, side: int, least: float,
+                generator: torch.Generator | Callable | None = None,
                 body: tuple[Tensor, Tensor] | None = None
                 ) -> tuple[Float[Tensor, "B R C"], Float[Tensor, "B R"]]:
     """render.render_rays with its arguments; rays of a frame stand in a square of side x side.
 
     A sample that does not matter keeps, as a constant, the density that it was found to have.
     """
-    rays = Rays(origins, directions, body)
+    rays = Rays(field, conditions, origins, directions, body)
     with torch.no_grad():
         near, far = box_bounds(*(body or (origins, directions)), box)
         t = stratified_samples(near, far, n_coarse, uniform(generator, near, n_coarse))
         delta = intervals(t, near, far)
-        sigma = coarse_density(field, conditions, rays, t, delta, side, least)
+        sigma, which, h = coarse(rays, t, delta, side, least)
         w = compositing_weights(sigma, delta)
         matters = w >= least
         if n_fine:
@@ -143,19 +152,28 @@ def render_rays(field, conditions, origins: Float[Tensor, "B R 3"],
             at = torch.searchsorted(edges, t_fine, right=True).sub(1).clamp(0, n_coarse - 1)
             t = torch.cat([t, t_fine], -1)  # a fine sample matters where its coarse one does
             sigma = torch.cat([sigma, sigma.gather(-1, at)], -1)
+            which = which // n_coarse * t.shape[-1] + which % n_coarse
             matters = torch.cat([matters, matters.gather(-1, at)], -1)
-        order = t.argsort(-1)
-        t, sigma, matters = (each.gather(-1, order) for each in (t, sigma, matters))
-        delta = intervals(t, near, far)
-        where = matters.flatten().nonzero()[:, 0]  # (N,)
-        ray = where // t.shape[-1]
-    of_samples = OfSamples.pick(conditions, ray // origins.shape[1])
-    asked, h = field.geometry(rays.some_points(field, ray, t.flatten()[where]), of_samples)
-    sigma = sigma.flatten().index_put((where,), asked.flatten()).view(t.shape)
-    w = compositing_weights(sigma, delta)
-    seen_along = directions.flatten(0, 1).index_select(0, ray)[None]  # (1, N, 3)
-    features = field.appearance(h, seen_along, of_samples)[0, :, 0]  # (N, C)
-    weighted = w.flatten()[where, None] * features
-    M = weighted.new_zeros(t[..., 0].numel(), features.shape[1])
-    M = M.scatter_add(0, ray[:, None].expand_as(features), weighted)
-    return M.view(*t.shape[:2], -1), w.sum(-1)
+    if torch.is_grad_enabled():  # all that matter are asked again, to learn
+        which, h = which[:0], h[:0]
+    else:
+        known = matters.flatten()[which]
+        which, h = which[known], h[known]
+    new = matters.flatten().index_fill(0, which, False).nonzero()[:, 0]
+    asked, h_new = rays.ask(t, new)
+    sigma = sigma.flatten().index_put((new,), asked).view(t.shape)
+    return composited(rays, t, sigma, near, far, torch.cat([which, new]), torch.cat([h, h_new]))
+
+
+def composited(rays: Rays, t: Float[Tensor, "B R S"], sigma: Float[Tensor, "B R S"],
+               near: Float[Tensor, "B R"], far: Float[Tensor, "B R"], which: Int[Tensor, "N"],
+               h: Float[Tensor, "N W"]) -> tuple[Float[Tensor, "B R C"], Float[Tensor, "B R"]]:
+    """What render.render_rays does at its end, with appearance of the samples `which` alone."""
+    order = t.argsort(-1)
+    w = compositing_weights(sigma.gather(-1, order), intervals(t.gather(-1, order), near, far))
+    w = torch.empty_like(w).scatter(-1, order, w)  # back to the order of `which`
+    ray = which // t.shape[-1]
+    weighted = w.flatten().index_select(0, which)[:, None] * rays.appearance(h, ray)
+    M = weighted.new_zeros(w[..., 0].numel(), weighted.shape[1])
+    M = M.scatter_add(0, ray[:, None].expand_as(weighted), weighted)
+    return M.view(*w.shape[:2], -1), w.sum(-1)
