@@ -15,7 +15,7 @@ from synthetic.light import sh_basis
 
 ROOT = Path(__file__).resolve().parent.parent
 PAPER = {"dhnerf", "render", "losses", "audio", "tracking", "train"}
-COMMANDS = {"animate", "evaluate", "exercises"}
+COMMANDS = {"animate", "bench", "evaluate", "exercises"}
 FLOORS = (  # from below; a file imports files of its own floor or of floors below it
     {"config", "tools"}, {"synthetic"}, (PAPER - {"train"}) | {"speed"}, {"data"}, {"inference"}, {"evaluation"}, {"train"},
     COMMANDS - {"exercises"})
