@@ -12,6 +12,7 @@ Next: render.py.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -268,7 +269,8 @@ class DHNeRF(nn.Module):
 
     def forward(self, codes: dict[str, Tensor], f_lip: Float[Tensor, "B d"] | None,
                 K: Float[Tensor, "B 3 3"], cam_to_head: Float[Tensor, "B 4 4"],
-                background: Float[Tensor, "B 3 H W"], generator: torch.Generator | None = None,
+                background: Float[Tensor, "B 3 H W"],
+                generator: torch.Generator | Callable | None = None,
                 corner: Int[Tensor, "B 2"] | None = None,
                 rest: Float[Tensor, "B 4 4"] | None = None) -> dict[str, Tensor]:
         """Render B frames, or of each the patch of cfg.patch^2 feature pixels from `corner` on.

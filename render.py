@@ -8,6 +8,8 @@ fixed and the camera moves: P_cam enters here, in the rays. Lengths are in dm. N
 """
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
@@ -110,15 +112,16 @@ def sample_edges(t: Float[Tensor, "B R S"], near: Float[Tensor, "B R"],
 
 def render_rays(field, conditions, origins: Float[Tensor, "B R 3"],
                 directions: Float[Tensor, "B R 3"], box: tuple[float, ...], n_coarse: int,
-                n_fine: int, generator: torch.Generator | None = None,
+                n_fine: int, generator: torch.Generator | Callable | None = None,
                 body: tuple[Tensor, Tensor] | None = None
                 ) -> tuple[Float[Tensor, "B R C"], Float[Tensor, "B R"]]:
     """Eq. 1 for every ray: coarse samples, fine ones where those found density, then compositing.
 
     One field answers both passes, and each sample is asked once: the coarse answers are kept and
     merged with the fine ones. Compositing is a weighted sum, so only distances and densities have
-    to be sorted, never the features. `generator` (on the CPU, so that every device draws alike)
-    jitters the samples; None puts them at the bin centres. Returns hidden features and opacity.
+    to be sorted, never the features. `generator` (on the CPU, so that every device draws alike; or
+    a function that draws a shape) jitters the samples; None: they are at the bin centres. Returns
+    hidden features and opacity.
     body: the same rays in the frame of the body, which stands while the head turns, and so does the
     box; None: there is only a head.
     """
@@ -152,5 +155,9 @@ def _points(origins: Tensor, directions: Tensor, t: Tensor) -> Tensor:
     return origins[..., None, :] + t[..., None] * directions[..., None, :]  # (B, R, S, 3)
 
 
-def _uniform(generator: torch.Generator | None, like: Tensor, n: int) -> Tensor | None:
-    return None if generator is None else torch.rand(*like.shape, n, generator=generator).to(like)
+def _uniform(generator: torch.Generator | Callable | None, like: Tensor, n: int) -> Tensor | None:
+    if generator is None:
+        return None
+    shape = *like.shape, n
+    drawn = generator(shape) if callable(generator) else torch.rand(shape, generator=generator)
+    return drawn.to(like)

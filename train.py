@@ -10,13 +10,15 @@ module (Sec. 3.4, Eq. 8) -> field (Eq. 2) -> report. Extractor and sync module a
 are trained. The run folder holds prepared.png, config.json, checkpoint.pt, log.csv, loss.png,
 preview.png, preview.mp4 and heldout.json (inference/folder.py); animate.py needs nothing else.
 
-Every random draw of an iteration comes from (seed, stage, iteration), so `--resume` goes on exactly
-where it was. Next: animate.py.
+Several GPUs: torchrun --nproc-per-node N train.py ..., see speed/parallel.py. Every random draw of
+an iteration comes from (seed, stage, iteration), so `--resume` goes on exactly where it was.
+Next: animate.py.
 """
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,16 +30,17 @@ from tqdm import tqdm
 import losses
 from audio import AudioEncoder, LipEncoder, draw_negatives, lips_loss
 from config import LOG_EVERY, Config
+from data.batches import Batch, Batches, noisy, with_dropout
 from data.corpus import Corpus
-from data.prepare import check_source, prepare, speech_of
-from data.sampling import contrast, contrasted, lookalikes, patch_corners, probabilities
+from data.prepare import frames_of, prepare, speech_of
+from data.sampling import contrast, contrasted, probabilities
 from data.voices import Speech
 from dhnerf import CODES, DHNeRF, LatentCodes, LatentExtractor
 from evaluation import overview, report
 from inference import options
-from inference.folder import FOUND, clear_work, forget, open_folder, open_work
+from inference.folder import FOUND, clear_work, forget, open_work
 from inference.run import Checkpoint, check_takes, load_run, pick_device
-from speed import precision
+from speed import parallel, precision
 from speed.prefetch import made_ahead
 from tools.errors import InputError, run_cli
 from tools.log import Log
@@ -141,22 +144,6 @@ def train_sync(cfg: Config, speech: Speech, device: torch.device, log: Log
 AHEAD = 2  # batches that wait ready for a GPU
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What one iteration of the field sees: B frames, first those j - 1 of each pair, then those j.
-
-    index (B,): frames of the corpus; ex_index (B,): the frames whose C_ex they get; consecutive:
-    whether each j follows its j - 1, else the two are unrelated and L_v is left out; corner (B, 2):
-    row and column, in feature pixels, of the patch that is rendered of each; None: whole frames.
-    truth: Corpus.ground_truth of them, where it is read already.
-    """
-    index: np.ndarray
-    ex_index: np.ndarray
-    consecutive: bool
-    corner: Tensor | None
-    truth: dict[str, Tensor] | None = None
-
-
 class FieldTrainer:
     """Model, codes and optimisers of the last stage: draw a batch, its loss (Eq. 2), update."""
 
@@ -166,10 +153,7 @@ class FieldTrainer:
         self.cfg, self.corpus, self.vgg, self.device = cfg, corpus, vgg, device
         self.model = DHNeRF(cfg).to(device)
         self.codes = LatentCodes(references, cfg.random_codes).to(device)
-        self.lookalikes = lookalikes(corpus, cfg.apart, cfg.seed)
-        self.probabilities = probabilities(corpus, cfg.rare)
-        starts = self.probabilities[corpus.pair_starts]
-        self.pair_probabilities = starts / starts.sum()
+        self.batches = Batches(cfg, corpus)
         # F_lip of every frame (n, d_lip): all that its lips do. The F_al of its sound knows a part,
         # and what it does not tell the field would look for in C_ex and the pose.
         lips = torch.from_numpy(corpus.lips).to(device)
@@ -184,45 +168,19 @@ class FieldTrainer:
         self.parts = {"model": self.model, "codes": self.codes,
                       "adam": self.optimisers[0], "adam_codes": self.optimisers[1]}
 
-    def draw(self, rng: np.random.Generator) -> Batch:
-        """Frames, the frames that lend their C_ex, and patches."""
-        cfg, corpus = self.cfg, self.corpus
-        before = rng.choice(corpus.pair_starts, cfg.pairs, p=self.pair_probabilities)
-        consecutive = rng.random() < cfg.pair_share
-        after = before + 1
-        if not consecutive:
-            after = rng.choice(len(corpus), cfg.pairs, p=self.probabilities)
-        index = np.concatenate([before, after])
-        # C_ex identifies its frame, so the field could learn the lips from it and ignore the sound.
-        # In part of the frames it comes from a frame with the same upper face and other lips: only
-        # F_lip can tell what the lips do.
-        lender = self.lookalikes[index, rng.integers(self.lookalikes.shape[1], size=len(index))]
-        share = cfg.ex_swap if cfg.sync else 0.0
-        ex_index = np.where(rng.random(len(index)) < share, lender, index)
-        if not cfg.patch:
-            return Batch(index, ex_index, consecutive, None)
-        first = second = patch_corners(corpus, before, cfg.patch, cfg.upsample, rng)
-        if not consecutive:  # L_v needs one patch for both frames of a pair
-            second = patch_corners(corpus, after, cfg.patch, cfg.upsample, rng)
-        return Batch(index, ex_index, consecutive, torch.cat([first, second]))
+    def batch(self, iteration: int) -> Batch:
+        """What an iteration sees; for a GPU pinned, so that it is copied beside the step."""
+        batch = self.batches.batch(iteration)
+        if self.device.type != "cuda":
+            return batch
+        with torch.cuda.device(self.device):  # a thread begins with the first GPU
+            truth = {name: value.pin_memory() for name, value in batch.truth.items()}
+        return replace(batch, truth=truth)
 
     def ground_truth(self, batch: Batch) -> dict[str, Tensor]:
-        """Corpus.ground_truth of the batch's frames, cut to its patches, on the device."""
-        truth = batch.truth or self.read(batch)
+        """What the batch's patches should look like, on the device."""
+        truth = batch.truth or self.batches.read(batch)
         return {name: value.to(self.device, non_blocking=True) for name, value in truth.items()}
-
-    def read(self, batch: Batch) -> dict[str, Tensor]:
-        """The same in main memory; for a GPU pinned there, so that copies run beside the step."""
-        step, corner = self.cfg.upsample, batch.corner
-        place = () if corner is None else (corner * step, self.cfg.patch * step)
-        truth = self.corpus.ground_truth(batch.index, *place)
-        pinned = self.device.type == "cuda"
-        return {name: value.pin_memory() for name, value in truth.items()} if pinned else truth
-
-    def batch(self, iteration: int) -> Batch:
-        """What an iteration sees, with its frames read. Touches no global state: see prefetch."""
-        batch = self.draw(numpy_generator(self.cfg.seed, "field", iteration))
-        return replace(batch, truth=self.read(batch))
 
     def render(self, batch: Batch, codes: dict[str, Tensor], truth: dict[str, Tensor],
                generator: torch.Generator) -> dict[str, Tensor]:
@@ -230,24 +188,12 @@ class FieldTrainer:
         f_lip = None
         if self.f_lip is not None:
             at = torch.from_numpy(batch.index).to(self.device)
-            f_lip = self.with_dropout(self.noisy(self.f_lip[at], generator), generator)
-        codes = codes | {"ex": self.noisy(codes["ex"], generator)}
+            f_lip = noisy(self.f_lip[at], self.cfg.code_noise, generator)
+            f_lip = with_dropout(f_lip, self.cfg.lip_dropout, generator)
+        codes = codes | {"ex": noisy(codes["ex"], self.cfg.code_noise, generator)}
+        jitter = partial(parallel.uniform, generator=generator)
         return self.model(codes, f_lip, truth["K"], truth["cam_to_head"], truth["background"],
-                          generator, batch.corner, truth["rest"])
-
-    def noisy(self, code: Tensor, generator: torch.Generator) -> Tensor:
-        """A code (B, d) with noise of length `code_noise`: the field learns its surroundings."""
-        if not self.cfg.code_noise:
-            return code
-        scale = self.cfg.code_noise / code.shape[1] ** 0.5
-        return code + (torch.randn(code.shape, generator=generator) * scale).to(code)
-
-    def with_dropout(self, f_lip: Tensor, generator: torch.Generator) -> Tensor:
-        """F_lip (B, d_lip), zero in a share `lip_dropout` of the frames."""
-        if not self.cfg.lip_dropout:
-            return f_lip
-        kept = torch.rand(len(f_lip), 1, generator=generator) >= self.cfg.lip_dropout
-        return f_lip * kept.to(f_lip)
+                          jitter, batch.corner, truth["rest"])
 
     def loss_terms(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Eq. 2 and our opacity term as "loss", the terms, and the PSNR inside the mask."""
@@ -279,6 +225,7 @@ class FieldTrainer:
                 group["lr"] = rate * decay
             optimiser.zero_grad()
         loss.backward()
+        parallel.average([*self.model.parameters(), *self.codes.parameters()])
         for optimiser in self.optimisers:
             optimiser.step()
 
@@ -289,13 +236,6 @@ class FieldTrainer:
             terms = self.loss_terms(batch or self.batch(iteration), generator)
         self.update(terms["loss"], iteration)
         return terms
-
-    def save(self, checkpoint: Checkpoint, iterations: int, out: Path) -> None:
-        """checkpoint.pt with all that so many iterations have taught."""
-        checkpoint.iteration = iterations
-        for name, part in self.parts.items():
-            setattr(checkpoint, name, part.state_dict())
-        checkpoint.write(out)
 
 
 def learning_rate(cfg: Config, iteration: int) -> float:
@@ -308,30 +248,38 @@ def learning_rate(cfg: Config, iteration: int) -> float:
     return cfg.lr_final**along
 
 
-def train_field(trainer: FieldTrainer, checkpoint: Checkpoint, out: Path, log: Log) -> None:
-    """From the checkpoint's iteration to the last; it is written every `save_every` iterations."""
+def train_field(trainer: FieldTrainer, checkpoint: Checkpoint, out: Path, log: Log | None) -> None:
+    """From the checkpoint's iteration to the last; it is written every `save_every` iterations.
+
+    log: None in a process that only takes its part of the batches; the first one writes.
+    """
     cfg, start = trainer.cfg, checkpoint.iteration
     ahead = AHEAD if trainer.device.type == "cuda" else 0  # a CPU's cores are busy with the step
     with made_ahead(trainer.batch, range(start, cfg.iters), ahead) as batches:
-        bar = tqdm(batches, "field", initial=start, total=cfg.iters)
+        bar = tqdm(batches, "field", initial=start, total=cfg.iters, disable=log is None)
         for it, batch in bar:
             terms = trainer.step(it, batch)
+            if it % LOG_EVERY == 0:
+                terms = parallel.mean(terms)
+            if log is None:
+                continue
             if it % LOG_EVERY == 0:
                 log.add(stage="field", iteration=it, **terms)
                 shown = ("loss", "L_dis", "L_v", "psnr")
                 bar.set_postfix({name: f"{terms[name].item():.4g}" for name in shown})
             if (it + 1) % cfg.save_every == 0 or it + 1 == cfg.iters:
-                trainer.save(checkpoint, it + 1, out)
+                checkpoint.keep(trainer.parts, it + 1)
+                checkpoint.write(out)
 
 
 # ---- The stages in order -------------------------------------------------------------------------
 
 def run_stages(checkpoint: Checkpoint, out: Path, device: torch.device) -> None:
     """Sec. 3: run the stages that the checkpoint does not hold yet, then write the report."""
-    cfg, vgg = checkpoint.cfg, None
+    cfg = checkpoint.cfg
+    parallel.check_pairs(cfg.pairs)
     precision.allow_tf32(device)
-    if cfg.vgg != "none":
-        vgg = losses.load_vgg(cfg.vgg, cfg.vgg_layers, cfg.seed).to(device)
+    vgg = vgg_of(cfg, device)
     corpus, heldout = prepare(cfg, open_work(out), device, out / FOUND)
     overview.write(corpus.takes, out / "prepared.png")
     if checkpoint.takes is not None:
@@ -346,13 +294,38 @@ def run_stages(checkpoint: Checkpoint, out: Path, device: torch.device) -> None:
         references = reference_codes(extractor, corpus, device, cfg.code_per_frame)
         checkpoint.references = {name: reference.cpu() for name, reference in references.items()}
         checkpoint.describe(corpus)
-    trainer = FieldTrainer(cfg, corpus, checkpoint.references, e_lip, vgg, device)
-    if checkpoint.model is not None:
-        for name, part in trainer.parts.items():
-            part.load_state_dict(getattr(checkpoint, name))
-    train_field(trainer, checkpoint, out, log)
+    if parallel.size() > 1:
+        checkpoint.write(out)
+        parallel.wait()
+    field_stage(checkpoint, corpus, e_lip, vgg, out, device, log)
     report.write(load_run(out, device), out, corpus, heldout)
     clear_work(out)
+
+
+def take_part(out: Path, device: torch.device) -> None:
+    """What a process of torchrun does that is not the first: its part of the field's batches."""
+    parallel.wait()  # for the first, which prepares and trains what stands before the field
+    checkpoint = Checkpoint.read(out)
+    cfg = checkpoint.cfg
+    precision.allow_tf32(device)
+    with parallel.quiet():
+        corpus, _ = frames_of(cfg, open_work(out), out / FOUND)
+    e_lip = sync_stage(checkpoint, corpus, out, device, None) if cfg.sync else None
+    field_stage(checkpoint, corpus, e_lip, vgg_of(cfg, device), out, device, None)
+
+
+def vgg_of(cfg: Config, device: torch.device) -> losses.VGG16 | None:
+    """The network of Eq. 4, where the configuration has one."""
+    return None if cfg.vgg == "none" else \
+        losses.load_vgg(cfg.vgg, cfg.vgg_layers, cfg.seed).to(device)
+
+
+def field_stage(checkpoint: Checkpoint, corpus: Corpus, e_lip: LipEncoder | None,
+                vgg: losses.VGG16 | None, out: Path, device: torch.device, log: Log | None) -> None:
+    """Train the field, from where the checkpoint has it; see train_field."""
+    trainer = FieldTrainer(checkpoint.cfg, corpus, checkpoint.references, e_lip, vgg, device)
+    checkpoint.give(trainer.parts)
+    train_field(trainer, checkpoint, out, log)
 
 
 def extractor_stage(checkpoint: Checkpoint, corpus: Corpus, out: Path, device: torch.device,
@@ -374,8 +347,8 @@ def sync_module(cfg: Config, d_audio: int, device: torch.device) -> tuple[AudioE
     return e_audio.to(device), LipEncoder(cfg.d_lip).to(device)
 
 
-def sync_stage(checkpoint: Checkpoint, corpus: Corpus, out: Path, device: torch.device, log: Log
-               ) -> LipEncoder:
+def sync_stage(checkpoint: Checkpoint, corpus: Corpus, out: Path, device: torch.device,
+               log: Log | None) -> LipEncoder:
     """E_lip of the checkpoint; where it has none, E_audio and E_lip are trained and kept there."""
     cfg = checkpoint.cfg
     if checkpoint.e_lip is not None:
@@ -394,22 +367,18 @@ def sync_stage(checkpoint: Checkpoint, corpus: Corpus, out: Path, device: torch.
 def main(argv: list[str] | None = None) -> None:
     """Train a run from the command line, or go on; InputError for what the user can put right."""
     args = options.parse(sys.argv[1:] if argv is None else argv)
-    device = pick_device(args.device)
     out = args.out or Path("runs") / (Path(args.data).stem if args.data else "heads")
-    if args.resume:
-        checkpoint = options.resumed(out, args)
-    else:
-        if args.data is not None:
-            check_source(args.data)  # before anything is written or said
-        checkpoint = Checkpoint(options.new_config(args, device))
-        open_folder(out)
-        options.write(checkpoint.cfg, out)  # now: preparation can be interrupted, too
-    try:
-        run_stages(checkpoint, out, device)
-    except InputError:
-        if not args.resume:
-            forget(out)
-        raise
+    with parallel.joined(pick_device(args.device)) as device:
+        if parallel.rank():
+            take_part(out, device)
+            return
+        checkpoint = options.resumed(out, args) if args.resume else options.begun(out, args, device)
+        try:
+            run_stages(checkpoint, out, device)
+        except InputError:
+            if not args.resume:
+                forget(out)
+            raise
     report.say_next(out)
 
 

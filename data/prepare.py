@@ -144,9 +144,19 @@ def prepare(cfg: Config, cache: Path, device: torch.device, found: Path | None =
     cache: folder for what is made of the data; found: for the landmarks and mattes of clips that
     bring none.
     """
+    features = features_of(cfg, device)  # first, so that a wrong name fails at once
+    corpora = frames_of(cfg, cache, found)
+    for name, corpus in zip(("train", "heldout"), corpora):
+        corpus.prepare(cache / name, cfg.crop, features, cfg.blank_mouth)
+    if len(corpora[0].pair_starts) == 0:
+        raise InputError(f"{cfg.data or 'stand-in heads'}: no two consecutive frames with landmarks "
+                         "and sound to train on; give a longer clip")
+    return corpora
+
+
+def frames_of(cfg: Config, cache: Path, found: Path | None) -> tuple[Corpus, Corpus]:
+    """`prepare` without crops and sound features: all that the field learns from (Eq. 2)."""
     source = cfg.data
-    # First, so that a wrong name fails at once.
-    features = features_of(cfg, device)
     if source is None:
         source = cache / "heads"
         if not (source / "data_verts.npy").is_file():
@@ -154,11 +164,6 @@ def prepare(cfg: Config, cache: Path, device: torch.device, found: Path | None =
             dataset.write_toyset(source, seed=cfg.seed)
     takes = load(source, cfg.size, cache, chosen(cfg.subjects), chosen(cfg.sentences), cfg.seed,
                  cfg.av_offset, detectors_of(cfg, found or cache / "found"))
-    corpora = []
-    for name, part in zip(("train", "heldout"), split(takes)):
-        corpora.append(Corpus([takes[i] for i, _ in part], [numbers for _, numbers in part]))
-        corpora[-1].prepare(cache / name, cfg.crop, features, cfg.blank_mouth)
-    if len(corpora[0].pair_starts) == 0:
-        raise InputError(f"{source}: no two consecutive frames with landmarks and sound to train "
-                         "on; give a longer clip")
-    return corpora[0], corpora[1]
+    train_set, heldout_set = (Corpus([takes[i] for i, _ in part], [frames for _, frames in part])
+                              for part in split(takes))
+    return train_set, heldout_set

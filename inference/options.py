@@ -16,7 +16,8 @@ import torch
 
 from config import PRESETS, Config, for_clips, shortened
 from data.clip import asked_offset
-from data.prepare import is_clips, sound_of_clips
+from data.prepare import check_source, is_clips, sound_of_clips
+from inference.folder import open_folder
 from inference.run import Checkpoint
 from speed import precision
 from tools.errors import InputError, replacing
@@ -33,11 +34,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add("--size", type=int, help="side of the image, px (default: 512; in small 64, of clips 128)")
     add("--subjects", help="names, comma separated, or how many")
     add("--sentences", help="names, comma separated, or how many per subject")
+    add("--pairs", type=int, help="frame pairs per step; of several processes (torchrun) together")
     add("--iters", type=int, help="iterations of the field stage")
     add("--resume", action="store_true", help="go on with the run in --out")
     add("--seed", type=int)
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    add("--precision", choices=precision.CHOICES, help="of the field's layers while it is trained "
+    add("--precision", choices=precision.CHOICES, help="of the layers while the field is trained "
         "(default: auto, bfloat16 on a CUDA device that has it, else float32)")
     add("--audio-features", help="logmel, phones, hubert, or a HuBERT model's name or folder")
     add("--landmark-model", help="MediaPipe's face_landmarker.task, for versions that bring none")
@@ -51,8 +53,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def chosen_values(args: argparse.Namespace) -> dict:
     """The configuration fields that the command line sets itself."""
-    names = ("data av_offset size subjects sentences iters seed audio_features vgg sync preset precision "
-             "landmark_model matte_model")
+    names = ("data av_offset size subjects sentences iters seed audio_features vgg sync preset "
+             "precision pairs landmark_model matte_model")
     values = {n: getattr(args, n) for n in names.split() if getattr(args, n) is not None}
     for name in ("data", "landmark_model", "matte_model"):  # from wherever evaluate.py is called
         values |= {name: os.path.abspath(values[name])} if name in values else {}
@@ -73,9 +75,21 @@ def new_config(args: argparse.Namespace, device: torch.device) -> Config:
         raise InputError(f"--size {cfg.size}: want a multiple of 16 of at least 32")
     if cfg.iters < 1:
         raise InputError(f"--iters {cfg.iters}: want at least 1")
+    if cfg.pairs < 1:
+        raise InputError(f"--pairs {cfg.pairs}: want at least 1")
     if cfg.seed < 0:
         raise InputError(f"--seed {cfg.seed}: want 0 or more")
     return shortened(cfg)
+
+
+def begun(out: Path, args: argparse.Namespace, device: torch.device) -> Checkpoint:
+    """A new run in `out`, of which there is a configuration only. Raises InputError."""
+    if args.data is not None:
+        check_source(args.data)  # before anything is written or said
+    checkpoint = Checkpoint(new_config(args, device))
+    open_folder(out)
+    write(checkpoint.cfg, out)  # now: preparation can be interrupted, too
+    return checkpoint
 
 
 def write(cfg: Config, out: Path) -> None:

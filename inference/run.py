@@ -85,6 +85,17 @@ class Checkpoint:
                              "train again in another --out")
         return checkpoint
 
+    def keep(self, parts: dict, iteration: int) -> None:
+        """Keep what so many iterations have taught; parts: {name here: what has a state_dict}."""
+        self.iteration = iteration
+        for name, part in parts.items():
+            setattr(self, name, part.state_dict())
+
+    def give(self, parts: dict) -> None:
+        """Bring the parts to where `keep` has found them, if it has."""
+        for name, part in parts.items() if self.model is not None else ():
+            part.load_state_dict(getattr(self, name))
+
     def describe(self, corpus: Corpus) -> None:
         """Keep what animate.py needs of each training take, as plain values and tensors."""
         self.takes, places, pictures = [], {}, []  # a background that takes share is kept once

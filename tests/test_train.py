@@ -9,6 +9,8 @@ from torch.nn.functional import normalize
 import audio
 import train
 from config import CLIP, PAPER, SMALL
+from data import batches
+from data.batches import Batches
 from data.corpus import Corpus
 from data.voices import Speech
 from inference import options
@@ -36,15 +38,15 @@ def drawn(monkeypatch):
     def anywhere(corpus, index, side, step, rng):
         return torch.from_numpy(rng.integers(0, 20, (len(index), 2)))
 
-    def batches(share, swap=0.0):
-        trainer = train.FieldTrainer.__new__(train.FieldTrainer)
-        trainer.cfg = replace(SMALL, pairs=3, pair_share=share, ex_swap=swap)
-        trainer.corpus, trainer.lookalikes = Frames(), np.full((8, 2), 99)
-        trainer.probabilities, trainer.pair_probabilities = np.full(8, 1 / 8), np.full(5, 1 / 5)
-        return [trainer.draw(np.random.default_rng(seed)) for seed in range(40)]
+    def drawn_by(share, swap=0.0):
+        made = Batches.__new__(Batches)
+        made.cfg = replace(SMALL, pairs=3, pair_share=share, ex_swap=swap)
+        made.corpus, made.lookalikes = Frames(), np.full((8, 2), 99)
+        made.probabilities, made.pair_probabilities = np.full(8, 1 / 8), np.full(5, 1 / 5)
+        return [made.draw(np.random.default_rng(seed)) for seed in range(40)]
 
-    monkeypatch.setattr(train, "patch_corners", anywhere)
-    return batches
+    monkeypatch.setattr(batches, "patch_corners", anywhere)
+    return drawn_by
 
 
 @pytest.mark.eq7
@@ -70,24 +72,20 @@ def test_a_share_of_the_frames_takes_c_ex_from_a_lookalike(drawn):
 
 
 def test_noise_on_codes_has_the_length_asked_for_and_none_draws_nothing():
-    trainer = train.FieldTrainer.__new__(train.FieldTrainer)
-    trainer.cfg = replace(SMALL, code_noise=0.5)
     code, generator = torch.zeros(2000, 16), torch.Generator().manual_seed(0)
-    noisy = trainer.noisy(code, generator)
-    assert noisy.square().sum(1).mean().sqrt().item() == pytest.approx(0.5, rel=0.03)
-    assert abs(noisy.mean().item()) < 0.005 and not torch.equal(noisy, trainer.noisy(code, generator))
-    trainer.cfg, before = SMALL, generator.get_state()
-    assert trainer.noisy(code, generator) is code and torch.equal(generator.get_state(), before)
+    made = batches.noisy(code, 0.5, generator)
+    assert made.square().sum(1).mean().sqrt().item() == pytest.approx(0.5, rel=0.03)
+    assert abs(made.mean().item()) < 0.005 and not torch.equal(made, batches.noisy(code, 0.5, generator))
+    before = generator.get_state()
+    assert batches.noisy(code, 0.0, generator) is code and torch.equal(generator.get_state(), before)
 
 
 def test_dropout_of_f_lip_leaves_whole_frames_without_it_and_none_draws_nothing():
-    trainer = train.FieldTrainer.__new__(train.FieldTrainer)
-    trainer.cfg = replace(SMALL, lip_dropout=0.25)
     f_lip, generator = torch.ones(4000, 32), torch.Generator().manual_seed(0)
-    kept = trainer.with_dropout(f_lip, generator)
+    kept = batches.with_dropout(f_lip, 0.25, generator)
     assert set(kept.mean(1).tolist()) == {0.0, 1.0} and kept.mean().item() == pytest.approx(0.75, abs=0.03)
-    trainer.cfg, before = SMALL, generator.get_state()
-    assert trainer.with_dropout(f_lip, generator) is f_lip and torch.equal(generator.get_state(), before)
+    before = generator.get_state()
+    assert batches.with_dropout(f_lip, 0.0, generator) is f_lip and torch.equal(generator.get_state(), before)
 
 
 def test_a_clip_trains_with_noise_on_its_codes_and_a_set_without(tmp_path):
@@ -123,8 +121,8 @@ def staged(tmp_path):
 
 def field_trainer(corpus, e_lip, monkeypatch, cfg=SHORT):
     """The trainer of the field, its tables of draws left out."""
-    monkeypatch.setattr(train, "probabilities", lambda corpus, rare: np.full(len(corpus), 1 / len(corpus)))
-    monkeypatch.setattr(train, "lookalikes", lambda corpus, *rest: np.zeros((len(corpus), 4), int))
+    monkeypatch.setattr(batches, "probabilities", lambda corpus, rare: np.full(len(corpus), 1 / len(corpus)))
+    monkeypatch.setattr(batches, "lookalikes", lambda corpus, *rest: np.zeros((len(corpus), 4), int))
     counts = {"id": 1, "ex": len(corpus), "al": 1, "ill": 1}
     references = {name: normalize(torch.ones(n, cfg.code_size(name)), dim=-1) for name, n in counts.items()}
     return train.FieldTrainer(cfg, corpus, references, e_lip, None, CPU)
