@@ -53,8 +53,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def chosen_values(args: argparse.Namespace) -> dict:
     """The configuration fields that the command line sets itself."""
-    names = ("data av_offset size subjects sentences iters seed audio_features vgg sync preset precision pairs "
-             "landmark_model matte_model")
+    names = ("data av_offset size subjects sentences iters seed audio_features vgg sync preset "
+             "precision pairs landmark_model matte_model")
     values = {n: getattr(args, n) for n in names.split() if getattr(args, n) is not None}
     for name in ("data", "landmark_model", "matte_model"):  # from wherever evaluate.py is called
         values |= {name: os.path.abspath(values[name])} if name in values else {}
