@@ -1,4 +1,4 @@
-"""test_bench.py - bench.py: the literal Eq. 1 as an oracle, HeadNeRF's sizes, how time is taken, the command (Sec. 3.2)."""
+"""test_bench.py - bench.py: the literal Eq. 1 as an oracle, HeadNeRF's sizes, how time is taken (Sec. 3.2)."""
 import csv
 import math
 from dataclasses import replace
@@ -17,8 +17,8 @@ from speed.stand_in import frame_inputs, head, shape_as_head
 from tools.errors import InputError
 
 CPU = torch.device("cpu")
-TINY = replace(SMALL, size=32, upsample=4, patch=4, pairs=2, width=16, width_appearance=16, d_feature=8, channels_2d=16, plane_size=8,
-               n_coarse=6, n_fine=4)
+TINY = replace(SMALL, size=32, upsample=4, patch=4, pairs=2, width=16, width_appearance=16, d_feature=8,
+               channels_2d=16, plane_size=8, n_coarse=6, n_fine=4)
 DEEP = replace(TINY, plane_channels=0, depth=6, n_freq_x=6)  # x enters again; sines alone
 CASES = {"planes": TINY, "deep": DEEP, "coarse alone": replace(TINY, n_fine=0), "no sync": replace(TINY, sync=False),
          "body": replace(TINY, **CLIP)}
