@@ -85,8 +85,7 @@ def extractor_loss(cfg: Config, extractor: LatentExtractor, corpus: Corpus, fact
     for name in factors:
         if name != "ex" and len(np.unique(corpus.label[name][index])) == 1:
             continue  # a rare value that this draw lacks: no negatives
-        drawn = [contrast(corpus, name, anchor, cfg.n_negatives, rng, index) for anchor in anchors]
-        positives, negatives = (np.stack(frames) for frames in zip(*drawn))  # (A,), (A, N)
+        positives, negatives = contrast(corpus, name, anchors, cfg.n_negatives, rng, index)
         places = [np.searchsorted(index, frames) for frames in (anchors, positives, negatives)]
         triple = (codes[name][torch.from_numpy(place).to(device)] for place in places)
         terms[name] = losses.info_nce(*triple, cfg.tau)

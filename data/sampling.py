@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from data.corpus import LABELS, Corpus
@@ -66,55 +67,72 @@ def contrasted(corpus: Corpus) -> list[str]:
     return [name for name in CODES if name == "ex" or len(np.unique(corpus.label[name])) > 1]
 
 
-def contrast(corpus: Corpus, name: str, anchor: int | np.integer, n: int, rng: np.random.Generator,
-             among: np.ndarray | None = None) -> tuple[int | np.integer, np.ndarray]:
-    """A positive and n negatives (n,) of an anchor frame for a code, among frames (None: all)."""
+def contrast(corpus: Corpus, name: str, anchors: Int[np.ndarray, "A"], n: int,
+             rng: np.random.Generator, among: Int[np.ndarray, "M"] | None = None
+             ) -> tuple[Int[np.ndarray, "A"], Int[np.ndarray, "A {n}"]]:
+    """For a code, a positive and n negatives of each anchor frame, among frames (None: all)."""
     among = np.arange(len(corpus)) if among is None else among
     choose = _contrast_expression if name == "ex" else _contrast_label
-    return choose(corpus, name, anchor, n, rng, among)
+    return choose(corpus, name, anchors, n, rng, among)
 
 
-def _contrast_label(corpus: Corpus, name: str, anchor: int | np.integer, n: int,
-                    rng: np.random.Generator, among: np.ndarray
-                    ) -> tuple[int | np.integer, np.ndarray]:
+def _contrast_label(corpus: Corpus, name: str, anchors: np.ndarray, n: int,
+                    rng: np.random.Generator, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """By label: the positive shares it and little else, the negatives share much, but not it."""
-    same = corpus.label[name][among] == corpus.label[name][anchor]
-    positives = rng.choice(among[same], SHARED_POOL) if same.any() else np.array([anchor])
-    negatives = rng.choice(among[~same], NEGATIVE_POOL * n)
-    hardest = np.argsort(-_shared(corpus, name, anchor, negatives), kind="stable")[:n]
-    return positives[_shared(corpus, name, anchor, positives).argmin()], negatives[hardest]
+    same = corpus.label[name][among] == corpus.label[name][anchors, None]  # (A, M)
+    pool = _drawn(among, same, SHARED_POOL, anchors, rng)
+    positives = _best(pool, -_shared(corpus, name, anchors, pool), 1)[:, 0]
+    pool = _drawn(among, ~same, NEGATIVE_POOL * n, anchors, rng)
+    return positives, _best(pool, _shared(corpus, name, anchors, pool), n)
 
 
-def _shared(corpus: Corpus, name: str, anchor: int | np.integer, frames: np.ndarray) -> np.ndarray:
-    """What each frame (n,) shares with the anchor but `name`; expression counts from 0 to 1."""
-    shared = np.zeros(len(frames))
+def _drawn(among: np.ndarray, allowed: np.ndarray, k: int, anchors: np.ndarray,
+           rng: np.random.Generator) -> np.ndarray:
+    """k draws (A, k) for each anchor from those of the frames that are `allowed` (A, M).
+
+    Where none is, the anchor itself.
+    """
+    first = np.argsort(~allowed, axis=1, kind="stable")  # places of the allowed ones come first
+    count = allowed.sum(1, keepdims=True)
+    place = (rng.random((len(anchors), k)) * count).astype(np.int64)
+    return np.where(count > 0, among[np.take_along_axis(first, place, 1)], anchors[:, None])
+
+
+def _best(pool: np.ndarray, score: np.ndarray, k: int) -> np.ndarray:
+    """Of the frames (A, m) those k with the highest score (A, m), best first."""
+    return np.take_along_axis(pool, np.argsort(-score, axis=1, kind="stable")[:, :k], 1)
+
+
+def _shared(corpus: Corpus, name: str, anchors: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """What frames (A, m) share with their anchor but `name`; expression counts from 0 to 1."""
+    distance = _distance(corpus, anchors, frames)
+    shared = np.exp(-distance / (distance.mean(1, keepdims=True) + 1e-9))
     for other in LABELS:
         if other != name:
-            shared += corpus.label[other][frames] == corpus.label[other][anchor]
-    distance = _distance(corpus, anchor, frames)
-    return shared + np.exp(-distance / (distance.mean() + 1e-9))
+            shared += corpus.label[other][frames] == corpus.label[other][anchors, None]
+    return shared
 
 
-def _contrast_expression(corpus: Corpus, _name: str, anchor: int | np.integer, n: int,
+def _contrast_expression(corpus: Corpus, _name: str, anchors: np.ndarray, n: int,
                          rng: np.random.Generator, among: np.ndarray
-                         ) -> tuple[int | np.integer, np.ndarray]:
+                         ) -> tuple[np.ndarray, np.ndarray]:
     """By the upper face. The positive is the nearest, of another person where there is one.
 
     The negatives are the same person's, from the farther half of a draw.
     """
-    person = corpus.label["id"][among] == corpus.label["id"][anchor]
-    others, own = among[~person], among[person & (among != anchor)]
-    own = own if len(own) else np.array([anchor])
-    pool = rng.choice(others if len(others) else own, SIMILAR_POOL)
-    positive = pool[_distance(corpus, anchor, pool).argmin()]
-    pool = rng.choice(own, NEGATIVE_POOL * n)
-    farthest = pool[np.argsort(-_distance(corpus, anchor, pool), kind="stable")[:FAR_POOL * n]]
-    return positive, farthest[rng.permutation(FAR_POOL * n)[:n]]
+    person = corpus.label["id"][among] == corpus.label["id"][anchors, None]  # (A, M)
+    own = person & (among != anchors[:, None])
+    allowed = np.where(person.all(1, keepdims=True), own, ~person)
+    pool = _drawn(among, allowed, SIMILAR_POOL, anchors, rng)
+    positives = _best(pool, -_distance(corpus, anchors, pool), 1)[:, 0]
+    pool = _drawn(among, own, NEGATIVE_POOL * n, anchors, rng)
+    farthest = _best(pool, _distance(corpus, anchors, pool), FAR_POOL * n)
+    return positives, rng.permuted(farthest, axis=1)[:, :n]
 
 
-def _distance(corpus: Corpus, anchor: int | np.integer, frames: np.ndarray) -> np.ndarray:
-    """How far the upper face of each frame (n,) is from the anchor's."""
-    return np.linalg.norm(corpus.upper[frames] - corpus.upper[anchor], axis=1)
+def _distance(corpus: Corpus, anchors: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """How far the upper face of each of the frames (A, m) is from its anchor's (A,)."""
+    return np.linalg.norm(corpus.upper[frames] - corpus.upper[anchors, None], axis=-1)
 
 
 def lookalikes(corpus: Corpus, apart: float, seed: int, k: int = 4) -> np.ndarray:
@@ -134,6 +152,7 @@ def lookalikes(corpus: Corpus, apart: float, seed: int, k: int = 4) -> np.ndarra
         distant = np.abs(corpus.time[frames] - corpus.time[i]) >= apart
         away = (corpus.take[frames] != corpus.take[i]) | distant
         frames = frames[away] if away.any() else np.array([i])  # a very short clip: the frame again
-        nearest = np.argsort(_distance(corpus, i, frames), kind="stable")[:k]
+        away = np.linalg.norm(corpus.upper[frames] - corpus.upper[i], axis=1)
+        nearest = np.argsort(away, kind="stable")[:k]
         found[i] = np.resize(frames[nearest], k)
     return found

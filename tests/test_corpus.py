@@ -9,7 +9,7 @@ import torch
 from data import corpus, sampling
 from data.corpus import Corpus
 from data.crops import CANONICAL, lip_shapes, mouth_crop, stable_crop, without_mouth
-from data.sampling import contrast, contrasted, probabilities, lookalikes, patch_corners
+from data.sampling import contrasted, probabilities, lookalikes, patch_corners
 from data.take import Take
 
 SIZE = 24
@@ -290,6 +290,26 @@ def test_rare_upper_faces_are_drawn_more_often_and_people_equally():
 
 
 # --------------------------------------------------------------------------------------------------- contrast
+
+def contrast(c, factor, anchor, n, rng):
+    """sampling.contrast of one anchor."""
+    positives, negatives = sampling.contrast(c, factor, np.array([anchor]), n, rng)
+    return positives[0], negatives[0]
+
+
+@pytest.mark.eq8
+@pytest.mark.parametrize("factor", ["id", "ex"])
+def test_eq8_many_anchors_at_once_are_each_contrasted_among_the_frames_given(mixed, factor):
+    among, rng = np.arange(1, len(mixed), 2), np.random.default_rng(0)
+    anchors = among[::3]
+    positives, negatives = sampling.contrast(mixed, factor, anchors, 4, rng, among)
+    assert positives.shape == anchors.shape and negatives.shape == (len(anchors), 4)
+    assert np.isin(positives, among).all() and np.isin(negatives, among).all()
+    person = mixed.label["id"]
+    same = person[negatives] == person[anchors, None]
+    assert same.all() if factor == "ex" else not same.any()
+    assert ((person[positives] == person[anchors]) == (factor == "id")).all()
+
 
 def shared(c, frames, anchor, but):
     others = [f for f in ("id", "al", "ill") if f != but]
