@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from config import Config
-from render import patches, pixel_rays, render_rays
+from render import patches, pixel_rays
+from speed.chunks import in_chunks
 from speed.precision import exact
 from synthetic import bust
 
@@ -185,7 +186,7 @@ class Field(nn.Module):
         # 1 every ray is opaque at its first sample, and no gradient reaches the others. Skin needs
         # 20 and more, which exp reaches in few steps; softplus stays a fog for long, and a fog that
         # is seen from several sides blurs.
-        logit = self.density(h).squeeze(-1).float() - 1.2
+        logit = self.density(h).squeeze(-1).to(points) - 1.2
         if self.solid:
             logit = logit + self.solid * bust.inside(points)
         return torch.exp(logit.clamp(max=6.0)), h
@@ -238,6 +239,7 @@ class DHNeRF(nn.Module):
     def __init__(self, cfg: Config):
         super().__init__()
         self.cfg = cfg
+        self.rays_at_once: int | None = None  # all; else so many, for want of memory
         self.field = Field(cfg)
         self.neural_renderer = NeuralRenderer(cfg.d_feature, cfg.upsample, cfg.channels_2d)
         if cfg.body:
@@ -285,8 +287,9 @@ class DHNeRF(nn.Module):
         grid = cfg.size // cfg.upsample if corner is None else cfg.patch
         body = self.rays(K, self.cam_to_body(cam_to_head, rest), corner) if cfg.body else None
         conditions = self.field.condition(codes, f_lip)
-        hidden, opacity = render_rays(self.field, conditions, *self.rays(K, cam_to_head, corner),
-                                      cfg.box, cfg.n_coarse, cfg.n_fine, generator, body)
+        rays = self.rays(K, cam_to_head, corner)
+        hidden, opacity = in_chunks(self.rays_at_once, self.field, conditions, *rays, cfg.box,
+                                    cfg.n_coarse, cfg.n_fine, generator, body)
         M = self.field.feature_of_ray(hidden, opacity)
         M = M.transpose(1, 2).unflatten(2, (grid, grid))  # (B, d_feature, h, w)
         opacity = opacity.unflatten(1, (grid, grid))[:, None]
