@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -23,6 +24,7 @@ from torch.nn import functional as F
 from config import Config
 from render import patches, pixel_rays, render_rays
 from speed import sparse
+from speed.chunks import in_chunks
 from speed.precision import exact
 from synthetic import bust
 
@@ -132,8 +134,8 @@ class Field(nn.Module):
         """
         return x_head + torch.sigmoid(self.body_weight(x_body)) * (x_body - x_head)
 
-    def forward(self, x: Float[Tensor, "B R S 3"], v: Float[Tensor, "B R 3"], conditions: AnyConditions
-                ) -> tuple[Float[Tensor, "B R S"], Float[Tensor, "B R S C"]]:
+    def forward(self, x: Float[Tensor, "B R S 3"], v: Float[Tensor, "B R 3"],
+                conditions: AnyConditions) -> tuple[Float[Tensor, "B R S"], Float[Tensor, "B R S C"]]:
         """Eq. 1 as it is written: D(x, v, C, F_lip) = (sigma(x), M(x)) at x (dm) seen along v.
 
         P_cam is in x and v, which render.py gives; C and F_lip are in `conditions`. Rendering asks
@@ -244,6 +246,7 @@ class DHNeRF(nn.Module):
     def __init__(self, cfg: Config):
         super().__init__()
         self.cfg = cfg
+        self.rays_at_once: int | None = None  # all; else so many, for want of memory
         self.field = Field(cfg)
         self.neural_renderer = NeuralRenderer(cfg.d_feature, cfg.upsample, cfg.channels_2d)
         if cfg.body:
@@ -291,13 +294,13 @@ class DHNeRF(nn.Module):
         grid = cfg.size // cfg.upsample if corner is None else cfg.patch
         body = self.rays(K, self.cam_to_body(cam_to_head, rest), corner) if cfg.body else None
         conditions = self.field.condition(codes, f_lip)
-        asked = (self.field, conditions, *self.rays(K, cam_to_head, corner), cfg.box, cfg.n_coarse,
-                 cfg.n_fine)
-        if cfg.least and cfg.n_coarse >= sparse.MANY:  # the same with less, see speed/sparse.py
+        render = render_rays
+        if cfg.least and cfg.n_coarse >= sparse.MANY:  # the same from fewer samples
             least = cfg.least if torch.is_grad_enabled() else sparse.SEEN
-            hidden, opacity = sparse.render_rays(*asked, grid, least, generator, body)
-        else:
-            hidden, opacity = render_rays(*asked, generator, body)
+            render = partial(sparse.render_rays, side=grid, least=least)
+        rays = self.rays(K, cam_to_head, corner)
+        hidden, opacity = in_chunks(self.rays_at_once, grid, render, self.field, conditions, *rays,
+                                    cfg.box, cfg.n_coarse, cfg.n_fine, generator, body)
         M = self.field.feature_of_ray(hidden, opacity)
         M = M.transpose(1, 2).unflatten(2, (grid, grid))  # (B, d_feature, h, w)
         opacity = opacity.unflatten(1, (grid, grid))[:, None]

@@ -167,7 +167,7 @@ class VGG16(nn.Module):
         for i, module in enumerate(self.features):
             x = module(x)
             if i in wanted:
-                phi.append(x.float())  # which autocast may have lowered
+                phi.append(x.to(image))  # which autocast may have lowered
             if i == max(wanted):
                 return phi
 

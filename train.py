@@ -41,6 +41,7 @@ from inference import options
 from inference.folder import FOUND, clear_work, forget, open_work
 from inference.run import Checkpoint, check_takes, load_run, pick_device
 from speed import parallel, precision
+from speed.forecast import Forecast
 from speed.prefetch import made_ahead
 from tools.errors import InputError, run_cli
 from tools.log import Log
@@ -253,6 +254,7 @@ def train_field(trainer: FieldTrainer, checkpoint: Checkpoint, out: Path, log: L
     log: None in a process that only takes its part of the batches; the first one writes.
     """
     cfg, start = trainer.cfg, checkpoint.iteration
+    forecast = Forecast(cfg, trainer.model, trainer.device, cfg.iters - start)
     ahead = AHEAD if trainer.device.type == "cuda" else 0  # a CPU's cores are busy with the step
     with made_ahead(trainer.batch, range(start, cfg.iters), ahead) as batches:
         bar = tqdm(batches, "field", initial=start, total=cfg.iters, disable=log is None)
@@ -262,6 +264,7 @@ def train_field(trainer: FieldTrainer, checkpoint: Checkpoint, out: Path, log: L
                 terms = parallel.mean(terms)
             if log is None:
                 continue
+            forecast.after_step(bar.write)
             if it % LOG_EVERY == 0:
                 log.add(stage="field", iteration=it, **terms)
                 shown = ("loss", "L_dis", "L_v", "psnr")

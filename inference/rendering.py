@@ -18,6 +18,7 @@ from torch import Tensor
 
 from data.prepare import features_of
 from inference.run import Run
+from speed import memory
 from synthetic.cameras import frontal_camera, in_camera, turn
 from tools.errors import InputError, first_line, in_one_line
 
@@ -151,6 +152,7 @@ def render_frames(run: Run, codes: dict[str, Tensor], f_lip: Tensor | None, K: F
     def put(x):
         return x.float().to(run.device)
 
+    run.model.rays_at_once = memory.rays_for_frame(run.cfg, memory.free_bytes(run.device))
     back = put(background).permute(2, 0, 1)[None] / 255
     for t in range(len(cam_to_head)):
         now = {name: c[[t if len(c) > 1 else 0]] for name, c in codes.items()}

@@ -8,8 +8,8 @@ Most samples of a ray lie in air, or behind what is opaque. Their weight w_i (Ne
 So densities are asked first, without gradients, and what has no weight is not asked again: the
 others alone are asked for density and appearance, with gradients where training wants them.
 
-In:  what render.render_rays takes, the side of the square of rays, and the weight `least` from
-     which on a sample matters.
+In:  what render.render_rays takes, how many rays stand in a row, and the weight `least` from which
+     on a sample matters.
 Out: hidden features (B, R, C) and opacity (B, R); at least = 0 those of render.render_rays.
 Read next: render.py, which says the same without this file; dhnerf.py.
 """
@@ -119,7 +119,7 @@ def coarse(rays: Rays, t: Float[Tensor, "B R S"], delta: Float[Tensor, "B R S"],
     sigma = sigma_probed.view(B, R, cells)[..., cell]
     w = compositing_weights(sigma, delta)
     of_cells = w.new_zeros(B, R, cells).index_add(2, cell, w)
-    grid = of_cells.unflatten(1, (side, side))[:, None]  # (B, 1, side, side, cells)
+    grid = of_cells.unflatten(1, (-1, side))[:, None]  # (B, 1, rows, side, cells)
     around = F.max_pool3d(grid, 3, 1, 1)[:, 0].flatten(1, 2) >= least  # (B, R, cells)
     others = around[..., cell].scatter(2, probes.expand(B, R, cells), False)
     others = others.flatten().nonzero()[:, 0]
@@ -130,11 +130,10 @@ def coarse(rays: Rays, t: Float[Tensor, "B R S"], delta: Float[Tensor, "B R S"],
 
 def render_rays(field, conditions, origins: Float[Tensor, "B R 3"],
                 directions: Float[Tensor, "B R 3"], box: tuple[float, ...], n_coarse: int,
-                n_fine: int, side: int, least: float,
-                generator: torch.Generator | Callable | None = None,
-                body: tuple[Tensor, Tensor] | None = None
+                n_fine: int, generator: torch.Generator | Callable | None = None,
+                body: tuple[Tensor, Tensor] | None = None, *, side: int, least: float
                 ) -> tuple[Float[Tensor, "B R C"], Float[Tensor, "B R"]]:
-    """render.render_rays with its arguments; rays of a frame stand in a square of side x side.
+    """render.render_rays with its arguments; rays of a frame stand in rows of `side`.
 
     A sample that does not matter keeps, as a constant, the density that it was found to have.
     """

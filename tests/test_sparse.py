@@ -65,7 +65,7 @@ def test_what_is_left_out_hardly_shows(least, off):
 
 def test_pictures_are_held_to_more_than_training(monkeypatch):
     used = []
-    monkeypatch.setattr(sparse, "render_rays", lambda *args: used.append(args[8]) or render.render_rays(*args[:7]))
+    monkeypatch.setattr(sparse, "render_rays", lambda *args, side, least: used.append(least) or render.render_rays(*args))
     picture(CONFIGS["planes"], 1e-2, False)
     with torch.no_grad():
         picture(CONFIGS["planes"], 1e-2, False)
@@ -103,7 +103,7 @@ def both(density, side=16, n_coarse=64, n_fine=8, least=1e-3):
     plain, quick = Solid(density), Solid(density)
     rays = rays_along_z(side)
     want = render.render_rays(plain, NoConditions, *rays, BOX, n_coarse, n_fine)
-    got = sparse.render_rays(quick, NoConditions, *rays, BOX, n_coarse, n_fine, side, least)
+    got = sparse.render_rays(quick, NoConditions, *rays, BOX, n_coarse, n_fine, side=side, least=least)
     return want, got, quick.asked / plain.asked
 
 
