@@ -135,7 +135,8 @@ class Field(nn.Module):
         return x_head + torch.sigmoid(self.body_weight(x_body)) * (x_body - x_head)
 
     def forward(self, x: Float[Tensor, "B R S 3"], v: Float[Tensor, "B R 3"],
-                conditions: AnyConditions) -> tuple[Float[Tensor, "B R S"], Float[Tensor, "B R S C"]]:
+                conditions: AnyConditions
+                ) -> tuple[Float[Tensor, "B R S"], Float[Tensor, "B R S C"]]:
         """Eq. 1 as it is written: D(x, v, C, F_lip) = (sigma(x), M(x)) at x (dm) seen along v.
 
         P_cam is in x and v, which render.py gives; C and F_lip are in `conditions`. Rendering asks

@@ -23,6 +23,7 @@ from synthetic.cameras import frontal_camera, in_camera, turn
 from tools.errors import InputError, first_line, in_one_line
 
 BLOCK = 2048  # frames whose F_A is held at once: an hour's would fill half a gigabyte
+RAYS = 4096  # rendered together: of small pictures several frames
 NEAREST = 2.0  # dm from the camera to the head's centre: nearer, the head would be around it
 
 
@@ -144,7 +145,7 @@ def lip_features(run: Run, f_a: Float[np.ndarray, "T w d"]) -> Tensor | None:
 def render_frames(run: Run, codes: dict[str, Tensor], f_lip: Tensor | None, K: Float[Tensor, "3 3"],
                   cam_to_head: Float[Tensor, "T 4 4"], background: Tensor,
                   rest: Float[Tensor, "4 4"] | None = None) -> Iterator[np.ndarray]:
-    """Render T frames, one at a time: (H, W, 3) uint8.
+    """Render T frames, given one by one: (H, W, 3) uint8.
 
     codes: {"id", "ex", "al", "ill"} -> (T, d), or (1, d) for a code that stays.
     background: (H, W, 3) uint8. rest: of the take, where the run has a body (DHNeRF.forward).
@@ -152,14 +153,17 @@ def render_frames(run: Run, codes: dict[str, Tensor], f_lip: Tensor | None, K: F
     def put(x):
         return x.float().to(run.device)
 
-    run.model.rays_at_once = memory.rays_for_frame(run.cfg, memory.free_bytes(run.device))
-    back = put(background).permute(2, 0, 1)[None] / 255
-    for t in range(len(cam_to_head)):
-        now = {name: c[[t if len(c) > 1 else 0]] for name, c in codes.items()}
-        lip = None if f_lip is None else f_lip[[t]]
-        out = run.model(now, lip, put(K)[None], put(cam_to_head[t])[None], back,
-                        rest=None if rest is None else put(rest)[None])
-        yield (out["image"][0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    cfg, model = run.cfg, run.model
+    model.rays_at_once = memory.rays_for_frame(cfg, memory.free_bytes(run.device))
+    pass_of = 1 if model.rays_at_once else max(1, RAYS // (cfg.size // cfg.upsample) ** 2)
+    back = put(background).permute(2, 0, 1) / 255
+    for some in torch.arange(len(cam_to_head)).split(pass_of):
+        now = {name: c[some if len(c) > 1 else torch.zeros_like(some)] for name, c in codes.items()}
+        lip = None if f_lip is None else f_lip[some]
+        each = [put(x).expand(len(some), *x.shape) for x in (K, rest) if x is not None]
+        out = model(now, lip, each[0], put(cam_to_head[some]), back.expand(len(some), *back.shape),
+                    rest=None if rest is None else each[1])
+        yield from (out["image"].clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
 def sound_to_lips(run: Run, wave: Float[np.ndarray, "N"], time: Float[np.ndarray, "T"]
