@@ -9,6 +9,7 @@ Read next: headnerf.py, the way of others; dhnerf.Field says why the short way i
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Int
@@ -17,7 +18,7 @@ from torch.nn import functional as F
 
 from dhnerf import CODES, Conditions, DHNeRF, Field, positional_encoding
 from render import (box_bounds, compositing_weights, hierarchical_samples, intervals, sample_edges,
-                    stratified_samples)
+                    stratified_samples, uniform)
 from synthetic import bust
 
 
@@ -97,7 +98,8 @@ class Literal(nn.Module):
 
     def forward(self, codes: dict[str, Tensor], f_lip: Float[Tensor, "B d"] | None,
                 K: Float[Tensor, "B 3 3"], cam_to_head: Float[Tensor, "B 4 4"],
-                background: Float[Tensor, "B 3 H W"], generator: torch.Generator | None = None,
+                background: Float[Tensor, "B 3 H W"],
+                generator: torch.Generator | Callable | None = None,
                 corner: Int[Tensor, "B 2"] | None = None,
                 rest: Float[Tensor, "B 4 4"] | None = None) -> dict[str, Tensor]:
         """As DHNeRF.forward."""
@@ -115,7 +117,7 @@ class Literal(nn.Module):
         return {"image": image, "opacity": full_opacity, "opacity_field": opacity, "M": M}
 
     def rendered(self, field: LiteralField, rays: list[tuple[Tensor, Tensor]],
-                 generator: torch.Generator | None
+                 generator: torch.Generator | Callable | None
                  ) -> tuple[Float[Tensor, "B R C"], Float[Tensor, "B R"]]:
         """M and opacity of every ray; rays: origins and directions for the head, and for a body."""
         cfg, directions = self.model.cfg, rays[0][1]
@@ -125,19 +127,15 @@ class Literal(nn.Module):
                  for origin, along in rays]
             return x[0] if len(x) == 1 else self.model.field.joined(*x)
 
-        def jitter(n):
-            if generator is None:
-                return None
-            return torch.rand(*near.shape, n, generator=generator).to(near)
-
         with torch.no_grad():
             near, far = box_bounds(*rays[-1], cfg.box)
-        t = stratified_samples(near, far, cfg.n_coarse, jitter(cfg.n_coarse))
+        t = stratified_samples(near, far, cfg.n_coarse, uniform(generator, near, cfg.n_coarse))
         sigma, M = field(points(t), directions)
         if cfg.n_fine:
             weights = compositing_weights(sigma, intervals(t, near, far)).detach()
             edges = sample_edges(t, near, far)
-            fine = hierarchical_samples(edges, weights, cfg.n_fine, jitter(cfg.n_fine))
+            jitter = uniform(generator, near, cfg.n_fine)
+            fine = hierarchical_samples(edges, weights, cfg.n_fine, jitter)
             t, order = torch.cat([t, fine], -1).sort(-1)
             if self.two_fields:
                 sigma, M = field(points(t), directions)
