@@ -6,7 +6,8 @@ Most samples of a ray lie in air, or behind what is opaque. Their weight w_i (Ne
     |dM / d log sigma_i| <= w_i max_j |M_i - M_j|,   with a last M_j of 0, the background.
 
 So densities are asked first, without gradients, and what has no weight is not asked again: the
-others alone are asked for density and appearance, with gradients where training wants them.
+others alone are asked for density and appearance, with gradients where training wants them. A few
+are asked all the same: a field that has become empty would else never learn again.
 
 In:  what render.render_rays takes, how many rays stand in a row, and the weight `least` from which
      on a sample matters.
@@ -28,6 +29,7 @@ from render import (box_bounds, compositing_weights, hierarchical_samples, inter
 
 MANY = 32  # coarse samples a ray; with fewer, what is asked twice costs more than is saved
 STEP = 4  # samples in a cell, of which one is asked first
+ANYWAY = 16  # in training one sample in so many is asked whether it matters or not
 SEEN = 1e-4  # `least` of pictures that nobody learns from: they are those of the plain path to 1e-3
 
 
@@ -140,11 +142,14 @@ def render_rays(field, conditions, origins: Float[Tensor, "B R 3"],
     rays = Rays(field, conditions, origins, directions, body)
     with torch.no_grad():
         near, far = box_bounds(*(body or (origins, directions)), box)
-        t = stratified_samples(near, far, n_coarse, uniform(generator, near, n_coarse))
+        jitter = uniform(generator, near, n_coarse)
+        t = stratified_samples(near, far, n_coarse, jitter)
         delta = intervals(t, near, far)
         sigma, which, h = coarse(rays, t, delta, side, least)
         w = compositing_weights(sigma, delta)
         matters = w >= least
+        if jitter is not None:  # chance again, that of the last digits: what is empty can change
+            matters |= jitter * ANYWAY % 1 < 1 / ANYWAY
         if n_fine:
             edges = sample_edges(t, near, far)
             t_fine = hierarchical_samples(edges, w, n_fine, uniform(generator, near, n_fine))

@@ -127,6 +127,21 @@ def test_nothing_is_asked_twice_in_air():
     assert not got[1].any() and share <= 0.25
 
 
+def test_an_empty_field_still_learns():
+    """Every weight is far below `least`; with jitter, as in training, one coarse sample in 16 is asked anyway."""
+    sigma = torch.full((), 1e-9, requires_grad=True)
+    field = Solid(lambda x: sigma.expand(x.shape[:-1]))
+    rays = rays_along_z(16)
+    learnt = []
+    for generator in (None, torch.Generator().manual_seed(0)):
+        field.asked = 0
+        _, opacity = sparse.render_rays(field, NoConditions, *rays, BOX, 64, 0, generator, side=16, least=1e-3)
+        learnt += torch.autograd.grad(opacity.sum(), sigma)
+    again = field.asked - 16 * 16 * 16  # beside the probes
+    assert again == pytest.approx(16 * 16 * 64 / 16, rel=0.2)
+    assert learnt[0] == 0 and learnt[1] == pytest.approx(16 * 16 * 2 / 16, rel=0.2)  # 2 dm a ray, a 16th of it
+
+
 def test_what_lies_behind_the_opaque_is_not_asked():
     _, _, wall = both(lambda x: 500.0 * (x[..., 2] < 0.9), n_fine=0)
     assert wall < 0.5  # of the fog that fills the box everything is asked, and a part of it twice
