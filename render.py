@@ -9,6 +9,7 @@ fixed and the camera moves: P_cam enters here, in the rays. Lengths are in dm. N
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -147,8 +148,14 @@ def render_rays(field, conditions, origins: Float[Tensor, "B R 3"],
     w_sorted = compositing_weights(sigma.gather(-1, order), delta)
     w = torch.empty_like(w_sorted).scatter(-1, order, w_sorted)  # back to the order of h
     features = field.appearance(h, directions, conditions)  # (B, R, S, C)
-    with torch.autocast(w.device.type, enabled=False):  # in float32: a sum over all samples
+    with _not_lowered(w.device.type):  # a sum over all samples
         return (w[..., None, :] @ features.to(w)).squeeze(-2), w.sum(-1)
+
+
+def _not_lowered(device: str):
+    """A context in which autocast leaves products as they are; "meta" has no autocast."""
+    available = torch.amp.is_autocast_available(device)
+    return torch.autocast(device, enabled=False) if available else nullcontext()
 
 
 def _points(origins: Tensor, directions: Tensor, t: Tensor) -> Tensor:
