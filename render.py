@@ -147,7 +147,7 @@ def render_rays(field, conditions, origins: Float[Tensor, "B R 3"],
     w_sorted = compositing_weights(sigma.gather(-1, order), delta)
     w = torch.empty_like(w_sorted).scatter(-1, order, w_sorted)  # back to the order of h
     features = field.appearance(h, directions, conditions)  # (B, R, S, C)
-    with torch.autocast(w.device.type, enabled=False):  # in float32: a sum over all samples
+    with torch.autocast(w.device.type, enabled=False):  # a sum over all samples
         return (w[..., None, :] @ features.to(w)).squeeze(-2), w.sum(-1)
 
 

@@ -37,10 +37,18 @@ class Forecast:
         self.parts = "" if rays is None else f", {rays} rays at a time, computed twice"
 
     def after_step(self, say: Callable[[str], None]) -> None:
-        """To be called after each iteration; says the line once, when the time is known."""
+        """To be called after each iteration; says the line once, when the time is known.
+
+        After the last one on a GPU also what was really taken.
+        """
         self.done += 1
-        if self.said or self.done < min(WARM, self.iterations):
-            return
+        if not self.said and self.done >= min(WARM, self.iterations):
+            self._time(say)
+        if self.done == self.iterations and self.device.type == "cuda":
+            taken = torch.cuda.max_memory_allocated(self.device)
+            say(f"field: took at most {in_units(taken)}")
+
+    def _time(self, say: Callable[[str], None]) -> None:
         now = self._now()
         ran = 0.0 if self.began is None else now - self.began
         if ran > ENOUGH or self.done in (TIMED, self.iterations):

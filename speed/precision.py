@@ -10,6 +10,7 @@ float32, and so does the last convolution, whose output is the image. Next: memo
 """
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 
@@ -49,12 +50,13 @@ def exact(function: Callable) -> Callable:
     def whole(*args, **kwargs):
         device = next(a.device.type for a in args if isinstance(a, Tensor))
         products = torch.get_float32_matmul_precision()
-        if products == "highest" and not torch.is_autocast_enabled(device):
+        lowered = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+        if products == "highest" and not lowered:
             return function(*args, **kwargs)
         args = [a.float() if _is_lowered(a) else a for a in args]
         torch.set_float32_matmul_precision("highest")
         try:
-            with torch.autocast(device, enabled=False):
+            with torch.autocast(device, enabled=False) if lowered else contextlib.nullcontext():
                 return function(*args, **kwargs)
         finally:
             torch.set_float32_matmul_precision(products)

@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 PLAIN = replace(SMALL, sync=False, pairs=2)
 CLIPS = replace(PLAIN, body=True, box=CLIP["box"], solid=4.0, n_freq_v=0, code_noise=0.9)
-LARGE = replace(PAPER, size=64, sync=False, vgg="random")
+LARGE = replace(PAPER, size=32, sync=False, vgg="random")
 GB = 2**30
 
 
@@ -86,7 +86,7 @@ def test_what_a_step_keeps_is_known_within_a_quarter(cfg, kind):
 
 def test_the_most_that_a_step_takes_is_known_within_a_quarter():
     """Also with rays in parts: then the parts' own samples weigh, and are counted."""
-    for cfg, rays in ((LARGE, None), (LARGE, 32), (replace(PLAIN, pairs=9), None)):
+    for cfg, rays in ((LARGE, None), (LARGE, 8), (replace(PLAIN, pairs=9), None)):
         trainer = trainer_of(cfg)
         trainer.step(0)
         weights = sum(p.numel() for p in trainer.model.parameters())
@@ -137,7 +137,7 @@ def test_a_step_with_rays_in_parts_has_the_same_loss_and_gradients(cfg):
 
 def test_parts_keep_a_fraction():
     whole, parts = trainer_of(LARGE), trainer_of(LARGE)
-    parts.model.rays_at_once = 16
+    parts.model.rays_at_once = 4
     assert kept(parts, "float32") < kept(whole, "float32") / 8
 
 
