@@ -17,7 +17,6 @@ Next: animate.py.
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -153,7 +152,7 @@ class FieldTrainer:
         self.cfg, self.corpus, self.vgg, self.device = cfg, corpus, vgg, device
         self.model = DHNeRF(cfg).to(device)
         self.codes = LatentCodes(references, cfg.random_codes).to(device)
-        self.batches = Batches(cfg, corpus)
+        self.batches = Batches(cfg, corpus, device)
         # F_lip of every frame (n, d_lip): all that its lips do. The F_al of its sound knows a part,
         # and what it does not tell the field would look for in C_ex and the pose.
         lips = torch.from_numpy(corpus.lips).to(device)
@@ -167,15 +166,6 @@ class FieldTrainer:
         # Under the names that Checkpoint keeps them by.
         self.parts = {"model": self.model, "codes": self.codes,
                       "adam": self.optimisers[0], "adam_codes": self.optimisers[1]}
-
-    def batch(self, iteration: int) -> Batch:
-        """What an iteration sees; for a GPU pinned, so that it is copied beside the step."""
-        batch = self.batches.batch(iteration)
-        if self.device.type != "cuda":
-            return batch
-        with torch.cuda.device(self.device):  # a thread begins with the first GPU
-            truth = {name: value.pin_memory() for name, value in batch.truth.items()}
-        return replace(batch, truth=truth)
 
     def ground_truth(self, batch: Batch) -> dict[str, Tensor]:
         """What the batch's patches should look like, on the device."""
@@ -230,10 +220,10 @@ class FieldTrainer:
             optimiser.step()
 
     def step(self, iteration: int, batch: Batch | None = None) -> dict[str, Tensor]:
-        """One iteration; the terms of its loss. batch: self.batch(iteration), made beforehand."""
+        """One iteration; the terms of its loss. batch: its own, made beforehand."""
         _, generator = generators(self.cfg.seed, "field", iteration)
         with precision.of_layers(self.cfg.precision, self.device):
-            terms = self.loss_terms(batch or self.batch(iteration), generator)
+            terms = self.loss_terms(batch or self.batches.batch(iteration), generator)
         self.update(terms["loss"], iteration)
         return terms
 
@@ -256,7 +246,7 @@ def train_field(trainer: FieldTrainer, checkpoint: Checkpoint, out: Path, log: L
     cfg, start = trainer.cfg, checkpoint.iteration
     forecast = Forecast(cfg, trainer.model, trainer.device, cfg.iters - start)
     ahead = AHEAD if trainer.device.type == "cuda" else 0  # a CPU's cores are busy with the step
-    with made_ahead(trainer.batch, range(start, cfg.iters), ahead) as batches:
+    with made_ahead(trainer.batches.batch, range(start, cfg.iters), ahead) as batches:
         bar = tqdm(batches, "field", initial=start, total=cfg.iters, disable=log is None)
         for it, batch in bar:
             terms = trainer.step(it, batch)
@@ -280,7 +270,6 @@ def run_stages(checkpoint: Checkpoint, out: Path, device: torch.device) -> None:
     """Sec. 3: run the stages that the checkpoint does not hold yet, then write the report."""
     cfg = checkpoint.cfg
     parallel.check_pairs(cfg.pairs)
-    precision.allow_tf32(device)
     vgg = vgg_of(cfg, device)
     corpus, heldout = prepare(cfg, open_work(out), device, out / FOUND)
     overview.write(corpus.takes, out / "prepared.png")
@@ -309,7 +298,6 @@ def take_part(out: Path, device: torch.device) -> None:
     parallel.wait()  # for the first, which prepares and trains what stands before the field
     checkpoint = Checkpoint.read(out)
     cfg = checkpoint.cfg
-    precision.allow_tf32(device)
     with parallel.quiet():
         corpus, _ = frames_of(cfg, open_work(out), out / FOUND)
     e_lip = sync_stage(checkpoint, corpus, out, device, None) if cfg.sync else None
@@ -325,8 +313,10 @@ def vgg_of(cfg: Config, device: torch.device) -> losses.VGG16 | None:
 def field_stage(checkpoint: Checkpoint, corpus: Corpus, e_lip: LipEncoder | None,
                 vgg: losses.VGG16 | None, out: Path, device: torch.device, log: Log | None) -> None:
     """Train the field, from where the checkpoint has it; see train_field."""
+    precision.allow_tf32(device)
     trainer = FieldTrainer(checkpoint.cfg, corpus, checkpoint.references, e_lip, vgg, device)
     checkpoint.give(trainer.parts)
+    parallel.share([*trainer.model.parameters(), *trainer.codes.parameters()])
     train_field(trainer, checkpoint, out, log)
 
 

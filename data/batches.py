@@ -46,17 +46,22 @@ class Batch:
 class Batches:
     """The batches of a run: `batch(iteration)`."""
 
-    def __init__(self, cfg: Config, corpus: Corpus):
-        self.cfg, self.corpus = cfg, corpus
+    def __init__(self, cfg: Config, corpus: Corpus, device: torch.device):
+        """device: where the batches are going to be used."""
+        self.cfg, self.corpus, self.device = cfg, corpus, device
         self.lookalikes = lookalikes(corpus, cfg.apart, cfg.seed)
         self.probabilities = probabilities(corpus, cfg.rare)
         starts = self.probabilities[corpus.pair_starts]
         self.pair_probabilities = starts / starts.sum()
 
     def batch(self, iteration: int) -> Batch:
-        """What an iteration sees, its frames read."""
+        """What an iteration sees, read; for a GPU pinned, so that it is copied beside the step."""
         batch = self.draw(numpy_generator(self.cfg.seed, "field", iteration)).own()
-        return replace(batch, truth=self.read(batch))
+        truth = self.read(batch)
+        if self.device.type == "cuda":
+            with torch.cuda.device(self.device):  # a thread begins with the first GPU
+                truth = {name: value.pin_memory() for name, value in truth.items()}
+        return replace(batch, truth=truth)
 
     def draw(self, rng: np.random.Generator) -> Batch:
         """Frames, the frames that lend their C_ex, and patches."""

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
+import time
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
@@ -23,6 +25,7 @@ from torch import Tensor
 
 from tools.errors import InputError, first_line
 
+PATIENCE = 3.0  # s until a process ends for another's sake
 LONGEST = timedelta(days=7)  # that the others wait for the first, which may have to prepare
 
 
@@ -52,7 +55,8 @@ def joined(device: torch.device) -> Iterator[torch.device]:
                              f"give --nproc-per-node {there}")
         device = torch.device("cuda", number)
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=LONGEST)
+    of_gpu = {"backend": "nccl", "device_id": device} if device.type == "cuda" else {}
+    dist.init_process_group(**({"backend": "gloo"} | of_gpu), timeout=LONGEST)
     try:
         yield device
     finally:
@@ -61,11 +65,17 @@ def joined(device: torch.device) -> Iterator[torch.device]:
 
 @contextlib.contextmanager
 def _together() -> Iterator[None]:
-    """In the block the processes talk. InputError where one of them has ended."""
+    """In the block the processes talk. Where one has ended, the first says so, in an InputError.
+
+    The others leave the word to those who know why: torchrun ends all when it sees one end.
+    """
     try:
         yield
     except RuntimeError as error:  # gloo and nccl have no class of their own for it
-        raise InputError(f"process {rank()}: another process has ended ({first_line(error)}); "
+        if rank():
+            time.sleep(PATIENCE)
+            sys.exit(1)
+        raise InputError(f"torchrun: another process has ended ({first_line(error)}); "
                          "its own message says why") from error
 
 

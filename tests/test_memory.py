@@ -1,4 +1,4 @@
-"""test_memory.py - what a step and a frame take of memory, counted beforehand; rays in parts; the line that says it (Sec. 4.2)."""
+"""test_memory.py - what a step and a frame take of memory, counted beforehand; rays in parts; the line that says it."""
 import weakref
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ def trainer_of(cfg, device="cpu"):
 
 def loss_of(trainer, kind="float32"):
     with precision.of_layers(kind, trainer.device):
-        return trainer.loss_terms(trainer.batch(1), torch.Generator().manual_seed(0))["loss"]
+        return trainer.loss_terms(trainer.batches.batch(1), torch.Generator().manual_seed(0))["loss"]
 
 
 def kept(trainer, kind):

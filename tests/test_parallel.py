@@ -80,6 +80,22 @@ def test_more_processes_than_gpus_are_refused(monkeypatch):
             pytest.fail("joined")
 
 
+def test_only_the_first_speaks_of_another_that_has_ended(one_of, monkeypatch):
+    def broken():
+        with parallel._together():
+            raise RuntimeError("Connection closed by peer\nand more")
+
+    one_of(0, 2)
+    with pytest.raises(InputError, match=r"another process has ended \(Connection closed by peer\)"):
+        broken()
+    one_of(1, 2)
+    waited = []
+    monkeypatch.setattr(parallel.time, "sleep", waited.append)
+    with pytest.raises(SystemExit):
+        broken()
+    assert waited == [parallel.PATIENCE]
+
+
 # ---- two real processes --------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")
@@ -101,10 +117,11 @@ def free_port():
 
 
 def in_two(monkeypatch, arguments):
-    """train.py with these arguments, as torchrun would start it twice; returns what the second process has said."""
+    """train.py with these arguments, as torchrun would start it twice; what the second process has said."""
     names = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": "2"}
-    second = subprocess.Popen([sys.executable, ROOT / "train.py", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              text=True, env={**os.environ, **names, "RANK": "1", "LOCAL_RANK": "1", "OMP_NUM_THREADS": "1"})
+    environment = {**os.environ, **names, "RANK": "1", "LOCAL_RANK": "1", "OMP_NUM_THREADS": "1"}
+    second = subprocess.Popen([sys.executable, ROOT / "train.py", *arguments], env=environment, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         with monkeypatch.context() as patch:
             for name, value in (names | {"RANK": "0", "LOCAL_RANK": "0"}).items():
@@ -127,7 +144,8 @@ def weights(out):
 
 
 def test_two_processes_learn_what_one_does_and_one_goes_on_from_there(clip, tmp_path, monkeypatch):
-    asked = ["--data", str(clip), "--preset", "small", "--size", "32", "--iters", "11", "--audio-features", "logmel", *PAIRS]
+    asked = ["--data", str(clip), "--preset", "small", "--size", "32", "--iters", "11", *PAIRS,
+             "--audio-features", "logmel"]
     one, two = tmp_path / "one", tmp_path / "two"
     train.main([*asked, "--out", str(one)])
     said = in_two(monkeypatch, [*asked, "--out", str(two)])

@@ -1,4 +1,4 @@
-"""test_precision.py - a training step in bfloat16: layers are lowered, positions, sigma, compositing and losses are not (Sec. 4.2)."""
+"""test_precision.py - a training step in bfloat16: layers are lowered, all else is not (Sec. 4.2)."""
 from dataclasses import replace
 
 import pytest
@@ -29,7 +29,7 @@ def test_auto_is_float32_on_a_cpu_and_old_configurations_have_it():
 
 def gradients(trainer, cfg, kind, device="cpu"):
     """(terms, gradients of the model) of the batch of iteration 3."""
-    batch, generator = trainer.batch(3), torch.Generator().manual_seed(3)
+    batch, generator = trainer.batches.batch(3), torch.Generator().manual_seed(3)
     trainer.model.zero_grad(), trainer.codes.zero_grad()
     with precision.of_layers(kind, torch.device(device)):
         terms = trainer.loss_terms(batch, generator)
@@ -133,7 +133,7 @@ def test_a_gpus_steps_are_near_those_of_the_cpu():
 def test_batches_for_a_gpu_are_pinned_and_made_beside_the_step():
     from speed.prefetch import made_ahead
     trainer, plain = tiny_trainer(TINY, device="cuda"), tiny_trainer(TINY, device="cuda")
-    with made_ahead(trainer.batch, range(6), 2) as batches:
+    with made_ahead(trainer.batches.batch, range(6), 2) as batches:
         for it, batch in batches:
             assert all(value.is_pinned() for value in batch.truth.values())
             assert trainer.step(it, batch)["loss"].item() == pytest.approx(plain.step(it)["loss"].item(), rel=1e-4)

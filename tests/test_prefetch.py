@@ -1,4 +1,4 @@
-"""test_prefetch.py - batches that are made beside the step: the same ones, in order, and an end in every case (Sec. 4.2)."""
+"""test_prefetch.py - batches made beside the step: the same ones, in order, and an end in every case (Sec. 4.2)."""
 import threading
 import time
 

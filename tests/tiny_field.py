@@ -1,4 +1,4 @@
-"""tiny_field.py - a corpus of arrays and a trainer on it, for tests of the training step: no files, a fraction of a second."""
+"""tiny_field.py - a corpus of arrays and a trainer on it, for tests of the training step: no files."""
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +20,8 @@ def tiny_corpus(size=32, frames=12, takes=2):
     for i in range(takes):
         g, take = np.random.default_rng(i), make_take(f"p{i}/s", labels=(i, i, i), T=frames, seed=i)
         pixels = lambda *shape: g.integers(0, 255, shape).astype(np.uint8)
-        take.frames, take.masks, take.background = pixels(frames, size, size, 3), pixels(frames, size, size), pixels(size, size, 3)
+        take.frames, take.masks = pixels(frames, size, size, 3), pixels(frames, size, size)
+        take.background = pixels(size, size, 3)
         take.landmarks = face_landmarks(frames) * size / 24
         take.K = np.array([[2.5 * size, 0, size / 2], [0, 2.5 * size, size / 2], [0, 0, 1]])
         pose = np.diag([1.0, -1, -1, 1])
