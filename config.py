@@ -48,8 +48,8 @@ class Config:
     audio_features: str = ALL("hubert")  # F_A, Sec. 3.1
     lambda_rec: float = FIELD(1.0)  # Eq. 2, as the next two
     lambda_dis: float = FIELD(5.0)
-    lambda_v: float = FIELD(10.0)
-    lambda_per: float = FIELD(1.0)  # Eq. 3 has no weight
+    lambda_v: float = FIELD(10 / (3 * 512**2) ** 0.5)  # 10 beside sums is this beside means, 0.011
+    lambda_per: float = FIELD(0.02)  # Eq. 3 has none, but VGG's features are 50 times as large
     vgg: str = FIELD("download")  # Eq. 4; or "random", a file, "none"
     vgg_layers: tuple[str, ...] = FIELD(("relu1_2", "relu2_2", "relu3_3", "relu4_3"))
     n_negatives: int = ENCODERS(10)  # N of Eq. 8
@@ -68,7 +68,7 @@ class Config:
     seed: int = ALL(0)
     box: tuple[float, ...] = FIELD((-1.3, -2.0, -1.5, 1.3, 1.6, 1.4))  # dm, sampled: two corners
     body: bool = FIELD(False)  # shoulders that the head does not turn, see Field.joined
-    solid: float = FIELD(0.0)  # log density that a bust adds in its middle, see synthetic/bust.py
+    solid: float = FIELD(4.0)  # log density that a bust adds in its middle, see synthetic/bust.py
     plane_channels: int = FIELD(0)  # learnt features of x beside the sines, three planes; 0: none
     plane_size: int = FIELD(48)
     plane_rank: int = FIELD(16)  # planes of the basis that the codes mix
@@ -128,7 +128,7 @@ class Config:
 PAPER = Config()
 SMALL = replace(
     PAPER, preset="small", size=64, width=64, depth=3, width_appearance=64, n_freq_x=4, n_freq_v=2,
-    n_coarse=8, n_fine=4, d_feature=64, upsample=2, channels_2d=128, plane_channels=16,
+    n_coarse=6, n_fine=4, d_feature=64, upsample=2, channels_2d=128, plane_channels=16,
     plane_size=32, d_id=16, d_ex=16, d_al=16, d_ill=16, audio_features="logmel", d_lip=32, crop=48,
     vgg="none", vgg_layers=("relu1_2", "relu2_2"), lambda_per=0.02, lambda_v=0.02, pairs=9,
     patch=10, rare=0.5, pair_share=0.25, lr=4e-3, lr_codes=5e-3, lr_hold=0.5, lr_final=0.05,
@@ -142,10 +142,10 @@ MEDIUM = replace(
     iters=15_000, extractor_iters=1500, sync_iters=1500, save_every=500)
 PRESETS = {"paper": PAPER, "medium": MEDIUM, "small": SMALL}
 # A clip's few seconds hold few pairs of C_ex and F_lip, and new speech brings others; they teach a
-# linear map from sound to lips and no more. They show the head from few sides, so its depth has to
-# be told; and sines of the view direction, which `small` does without, break where it turns on.
+# linear map from sound to lips and no more. And they show the head from few sides: sines of the view
+# direction, which `small` and `medium` then do without, break where it turns on.
 CLIP = {"code_noise": 0.9, "sound_smooth": 0.04, "sound_layers": 0, "sound_noise": 1.0,
-        "voices": 0.1, "body": True, "box": (-1.7, -2.2, -1.5, 1.7, 1.7, 1.4), "solid": 4.0}
+        "voices": 0.1, "body": True, "box": (-1.7, -2.2, -1.5, 1.7, 1.7, 1.4)}
 
 
 SIZE = 128  # of `small`, where the user names none

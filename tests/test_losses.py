@@ -43,8 +43,19 @@ def test_shapes_are_checked_while_testing():
 def test_eq2_weights_are_1_5_and_10():
     got = losses.total_loss(*torch.tensor([0.3, 0.02, 0.07], dtype=torch.float64))
     check("Eq. 2", got, 1 * 0.3 + 5 * 0.02 + 10 * 0.07, "Is lambda_rec 1, lambda_dis 5 and lambda_v 10?")
-    assert (PAPER.lambda_rec, PAPER.lambda_dis, PAPER.lambda_v) == (1, 5, 10), \
-        "Eq. 2: the paper's weights are 1, 5, 10"
+    assert (PAPER.lambda_rec, PAPER.lambda_dis) == (1, 5)
+
+
+@pytest.mark.eq2
+def test_eq2_10_beside_sums_is_what_the_preset_has_beside_means():
+    """||.||^2 and ||.|| as they are written, over one image of the preset's size and the one before it."""
+    torch.manual_seed(0)
+    now, before, now_gt, before_gt = torch.rand(4, 1, 3, 512, 512, dtype=torch.float64)
+    velocity = (now - before) - (now_gt - before_gt)
+    written = ((now - now_gt) ** 2).sum() + 10 * (velocity ** 2).sum().sqrt()
+    ours = losses.photometric_loss(now, now_gt, torch.ones(1, 1, 512, 512, dtype=torch.float64)) + \
+        PAPER.lambda_v * losses.velocity_loss(now, before, now_gt, before_gt)
+    check("Eq. 2", ours * now.numel(), float(written), "Is lambda_v 10 / sqrt(3 H W)?")
 
 
 @pytest.mark.eq2

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import dhnerf
-from config import CLIP, PAPER, SMALL, Config
+from config import PAPER, SMALL, Config
 from dhnerf import DHNeRF
 from inference import options
 from losses import load_vgg
@@ -14,7 +14,7 @@ from speed import precision
 from tiny_field import TINY, tiny_trainer
 
 CPU = torch.device("cpu")
-DEEP = replace(TINY, depth=6, n_freq_x=10, body=True, solid=CLIP["solid"], precision="bfloat16")
+DEEP = replace(TINY, depth=6, n_freq_x=10, body=True, solid=4.0, precision="bfloat16")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 
@@ -57,7 +57,7 @@ def test_a_step_in_bfloat16_is_near_that_in_float32_and_is_another(cfg):
     assert all(near({"": g[name]}, {"": h[name]}) > 0.7 for name in g if g[name].norm() > 1e-3)
 
 
-@pytest.mark.parametrize("solid", [0.0, CLIP["solid"]])
+@pytest.mark.parametrize("solid", [0.0, 4.0])
 def test_what_is_lowered_and_what_is_not(monkeypatch, solid):
     """By the types that really pass: layers get and give bfloat16, all else is float32."""
     trainer, lowered, kept = tiny_trainer(replace(DEEP, solid=solid)), {}, {}
