@@ -5,7 +5,8 @@ In: a Config, the free memory of the device. Out: bytes, and how many rays at a 
 Backpropagation keeps what layers have given until their gradients are there: almost all of it per
 sample of a ray, `depth` hidden layers and the appearance, 10 kB in `paper`, 11 GB for its two
 frames of 512 px in float32. Adam's moments and the weights are nothing beside it. Rays in parts
-(chunks.py) leave one part's samples at a time. Next: forecast.py, which says it.
+(chunks.py) leave one part's samples at a time. All samples are counted: at the start, when the
+field is fog, all of them matter (sparse.py). Next: forecast.py, which says it.
 """
 from __future__ import annotations
 

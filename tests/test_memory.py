@@ -20,8 +20,8 @@ from tiny_field import TINY, tiny_trainer
 CPU = torch.device("cpu")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 PLAIN = replace(SMALL, sync=False, pairs=2)
-CLIPS = replace(PLAIN, body=True, box=CLIP["box"], solid=4.0, n_freq_v=0, code_noise=0.9)
-LARGE = replace(PAPER, size=32, sync=False, vgg="random")
+CLIPS = replace(PLAIN, body=True, box=CLIP["box"], n_freq_v=0, code_noise=0.9)
+LARGE = replace(PAPER, least=0.0, size=32, sync=False, vgg="random")
 GB = 2**30
 
 
