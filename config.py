@@ -49,7 +49,7 @@ class Config:
     lambda_rec: float = FIELD(1.0)  # Eq. 2, as the next two
     lambda_dis: float = FIELD(5.0)
     lambda_v: float = FIELD(10 / (3 * 512**2) ** 0.5)  # 10 beside sums is this beside means, 0.011
-    lambda_per: float = FIELD(0.02)  # Eq. 3 has none, but VGG's features are 50 times as large
+    lambda_per: float = FIELD(0.005)  # Eq. 3 has none; errors of raw features are 50 times as large
     vgg: str = FIELD("download")  # Eq. 4; or "random", a file, "none"
     vgg_layers: tuple[str, ...] = FIELD(("relu1_2", "relu2_2", "relu3_3", "relu4_3"))
     n_negatives: int = ENCODERS(10)  # N of Eq. 8
@@ -130,7 +130,7 @@ SMALL = replace(
     PAPER, preset="small", size=64, width=64, depth=3, width_appearance=64, n_freq_x=4, n_freq_v=2,
     n_coarse=6, n_fine=4, d_feature=64, upsample=2, channels_2d=128, plane_channels=16,
     plane_size=32, d_id=16, d_ex=16, d_al=16, d_ill=16, audio_features="logmel", d_lip=32, crop=48,
-    vgg="none", vgg_layers=("relu1_2", "relu2_2"), lambda_per=0.02, lambda_v=0.02, pairs=9,
+    vgg="none", vgg_layers=("relu1_2", "relu2_2"), lambda_v=0.02, pairs=9,
     patch=10, rare=0.5, pair_share=0.25, lr=4e-3, lr_codes=5e-3, lr_hold=0.5, lr_final=0.05,
     beta2=0.99, iters=2800, extractor_iters=600, sync_iters=750, save_every=250)
 # Between the two: one consumer GPU in half an hour, or a CPU overnight. Layers are wider, samples

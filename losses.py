@@ -32,7 +32,8 @@ def total_loss(l_rec: Tensor, l_dis: Tensor, l_v: Tensor, lambda_rec: float = 1.
 def reconstruction_loss(l_per: Tensor, l_pho: Tensor, lambda_per: float = 1.0) -> Tensor:
     """Eq. 3: L_rec = L_per + L_pho.
 
-    The paper has no `lambda_per`, that is, 1. Our `small` takes 0.02, which matters with --vgg.
+    The paper has no `lambda_per`, that is, 1. Our presets take 0.005: see results.md, "What `paper`
+    learns".
     """
     return lambda_per * l_per + l_pho
 
