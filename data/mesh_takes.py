@@ -36,6 +36,7 @@ MOST_CHANNELS = 8
 EXPRESSIONS = 16      # directions of the expression basis
 BLOCK = 8             # frames rendered at a time, in one process
 POOL_FROM = 2e7       # pixels: from about half a minute on one core, every core renders
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"  # read when a process loads NumPy
 
 
 @dataclass
@@ -155,11 +156,15 @@ def _workers(pixels: int) -> Iterator[ProcessPoolExecutor | None]:
     if pixels < POOL_FROM or os.cpu_count() == 1:
         yield None
         return
+    given = os.environ.get(BLAS_THREADS)
+    os.environ[BLAS_THREADS] = "1"  # of each: more threads than cores wait for one another
     pool = ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"))
     try:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
+        del os.environ[BLAS_THREADS]
+        os.environ |= {} if given is None else {BLAS_THREADS: given}
 
 
 def _render(voca: Voca, look: Look, plan: _Plan, size: int, frames: np.ndarray, masks: np.ndarray,
