@@ -149,10 +149,11 @@ CLIP = {"code_noise": 0.9, "sound_smooth": 0.04, "sound_layers": 0, "sound_noise
 
 
 SIZE = 128  # of `small`, where the user names none
-# What `small` takes by the size of its pictures: up to 64, 128, and beyond. Measured in results.md,
-# "Whole heads" and "Speed". Stand-in heads of 64 pixels are there for a first look.
-BY_SIZE = ((64, {}), (128, {"upsample": 4}), (None, {"upsample": 4, "patch": 14, "iters": 4500}))
-QUICK_HEADS = {"iters": 1200}
+# What `small` takes by the size of its pictures: up to 64, 128, and beyond; and how many iterations
+# the stand-in heads get, which are there for a first look. Measured in results.md, "Whole heads" and
+# "Speed".
+BY_SIZE = ((64, {}, 800), (128, {"upsample": 4}, 2000),
+           (None, {"upsample": 4, "patch": 14, "iters": 4500}, 4500))
 
 
 def for_data(cfg: Config, clips: bool, size: int | None, iters: int | None) -> Config:
@@ -165,10 +166,11 @@ def for_data(cfg: Config, clips: bool, size: int | None, iters: int | None) -> C
     if cfg.preset != "small":
         return cfg
     size = SIZE if size is None else size
-    settings = next(chosen for largest, chosen in BY_SIZE if largest is None or size <= largest)
-    if cfg.data is None and size <= 64:
-        settings = settings | QUICK_HEADS
+    settings, of_heads = next((chosen, of_heads) for largest, chosen, of_heads in BY_SIZE
+                              if largest is None or size <= largest)
     cfg = replace(cfg, size=size, **settings)
+    if cfg.data is None:
+        cfg = replace(cfg, iters=of_heads)
     return cfg if iters is None else replace(cfg, iters=iters)
 
 

@@ -92,17 +92,16 @@ def test_the_data_are_found_from_any_folder(tmp_path, monkeypatch):
 
 
 def test_settings_go_by_the_size_of_the_pictures_and_by_what_they_show():
-    small, at_256 = for_data(SMALL, True, None, None), for_data(SMALL, True, 256, None)
+    clip, voca = replace(SMALL, data="clip.mp4"), replace(SMALL, data="voca/")
+    small, at_256 = for_data(clip, True, None, None), for_data(clip, True, 256, None)
     assert (small.size, small.upsample, small.body) == (128, 4, True) and small.box == CLIP["box"]
     assert (at_256.size, at_256.upsample) == (256, 4) and at_256.iters > small.iters == SMALL.iters
-    clip = replace(SMALL, data="clip.mp4")
     assert for_data(clip, True, 64, None) == replace(clip, **CLIP, n_freq_v=0)
-    assert for_data(SMALL, True, 96, 10).iters == 10 and for_data(SMALL, True, 96, None).upsample == 4
+    assert for_data(clip, True, 96, 10).iters == 10 and for_data(clip, True, 96, None).upsample == 4
     assert for_data(PAPER, True, None, None) == replace(PAPER, **CLIP), "the paper's sizes stay"
     assert for_data(PAPER, False, None, None) == PAPER and for_data(MEDIUM, False, None, None) == MEDIUM
     assert for_data(MEDIUM, True, None, None) == replace(MEDIUM, **CLIP, n_freq_v=0)
-    heads = for_data(SMALL, False, None, None)
-    assert heads == replace(SMALL, size=128, upsample=4)
-    assert for_data(SMALL, False, 64, None).iters < SMALL.iters, "a first look"
-    voca = replace(SMALL, data="voca/")
-    assert for_data(voca, False, 64, None) == voca and for_data(SMALL, False, 64, 99).iters == 99
+    heads, first_look = for_data(SMALL, False, None, None), for_data(SMALL, False, 64, None)
+    assert heads == replace(SMALL, size=128, upsample=4, iters=heads.iters)
+    assert first_look.iters < heads.iters < SMALL.iters and for_data(SMALL, False, 64, 99).iters == 99
+    assert for_data(voca, False, 64, None) == voca
