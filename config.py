@@ -164,7 +164,7 @@ def for_data(cfg: Config, clips: bool, size: int | None, iters: int | None) -> C
     if clips:
         cfg = replace(cfg, **CLIP, **({} if cfg.preset == "paper" else {"n_freq_v": 0}))
     if cfg.preset != "small":
-        return cfg
+        return replace(cfg, patch=min(cfg.patch, cfg.size // cfg.upsample))
     size = SIZE if size is None else size
     settings, of_heads = next((chosen, of_heads) for largest, chosen, of_heads in BY_SIZE
                               if largest is None or size <= largest)

@@ -101,6 +101,7 @@ def test_settings_go_by_the_size_of_the_pictures_and_by_what_they_show():
     assert for_data(PAPER, True, None, None) == replace(PAPER, **CLIP), "the paper's sizes stay"
     assert for_data(PAPER, False, None, None) == PAPER and for_data(MEDIUM, False, None, None) == MEDIUM
     assert for_data(MEDIUM, True, None, None) == replace(MEDIUM, **CLIP, n_freq_v=0)
+    assert for_data(replace(MEDIUM, size=32), False, 32, None).patch == 8, "no larger than the picture"
     heads, first_look = for_data(SMALL, False, None, None), for_data(SMALL, False, 64, None)
     assert heads == replace(SMALL, size=128, upsample=4, iters=heads.iters)
     assert first_look.iters < heads.iters < SMALL.iters and for_data(SMALL, False, 64, 99).iters == 99
