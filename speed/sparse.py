@@ -7,7 +7,8 @@ Most samples of a ray lie in air, or behind what is opaque. Their weight w_i (Ne
 
 So densities are asked first, without gradients, and what has no weight is not asked again: the
 others alone are asked for density and appearance, with gradients where training wants them. A few
-are asked all the same: a field that has become empty would else never learn again.
+are asked all the same: a field that has become empty would else never learn again. And where most
+samples matter, as at the start, all are asked, once.
 
 In:  what render.render_rays takes, how many rays stand in a row, and the weight `least` from which
      on a sample matters.
@@ -24,11 +25,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+import render
 from render import (box_bounds, compositing_weights, hierarchical_samples, intervals, points,
                     sample_edges, stratified_samples, uniform)
 
 MANY = 32  # coarse samples a ray; with fewer, what is asked twice costs more than is saved
 STEP = 4  # samples in a cell, of which one is asked first
+FEW = 17  # one ray in so many tells whether the field is fog
+MOST = 0.5  # share of samples that matter, from which on all are asked, once: see `is_fog`
 ANYWAY = 16  # in training one sample in so many is asked whether it matters or not
 SEEN = 1e-4  # `least` of pictures that nobody learns from: they are those of the plain path to 1e-3
 
@@ -102,6 +106,20 @@ class Rays:
         return OfSamples.pick(self.conditions, ray // self.origins.shape[1])
 
 
+def is_fog(rays: Rays, t: Float[Tensor, "B R S"], delta: Float[Tensor, "B R S"], least: float
+           ) -> bool:
+    """Whether most samples matter, as in a field that has learnt little: then nothing is saved.
+
+    Judged by the middle sample of each cell on one ray in FEW.
+    """
+    ray = torch.arange(0, t[..., 0].numel(), FEW, device=t.device)
+    middle = torch.arange(STEP // 2, t.shape[-1], STEP, device=t.device)
+    sigma, _ = rays.ask(t, (ray[:, None] * t.shape[-1] + middle).flatten())
+    lengths = STEP * delta.flatten(0, 1)[None, ray][..., middle]  # (1, rays, cells)
+    of_cells = compositing_weights(sigma.view(lengths.shape), lengths)
+    return bool((of_cells >= STEP * least).float().mean() > MOST)
+
+
 def coarse(rays: Rays, t: Float[Tensor, "B R S"], delta: Float[Tensor, "B R S"], side: int,
            least: float) -> tuple[Float[Tensor, "B R S"], Int[Tensor, "N"], Float[Tensor, "N W"]]:
     """sigma of the coarse samples; which of them were asked, and their hidden layer.
@@ -142,6 +160,12 @@ def render_rays(field, conditions, origins: Float[Tensor, "B R 3"],
     rays = Rays(field, conditions, origins, directions, body)
     with torch.no_grad():
         near, far = box_bounds(*(body or (origins, directions)), box)
+        t = stratified_samples(near, far, n_coarse)
+        fog = is_fog(rays, t, intervals(t, near, far), least)
+    if fog:
+        return render.render_rays(field, conditions, origins, directions, box, n_coarse, n_fine,
+                                  generator, body)
+    with torch.no_grad():
         jitter = uniform(generator, near, n_coarse)
         t = stratified_samples(near, far, n_coarse, jitter)
         delta = intervals(t, near, far)
@@ -151,22 +175,29 @@ def render_rays(field, conditions, origins: Float[Tensor, "B R 3"],
         if jitter is not None:  # chance again, that of the last digits: what is empty can change
             matters |= jitter * ANYWAY % 1 < 1 / ANYWAY
         if n_fine:
-            edges = sample_edges(t, near, far)
-            t_fine = hierarchical_samples(edges, w, n_fine, uniform(generator, near, n_fine))
-            at = torch.searchsorted(edges, t_fine, right=True).sub(1).clamp(0, n_coarse - 1)
-            t = torch.cat([t, t_fine], -1)  # a fine sample matters where its coarse one does
-            sigma = torch.cat([sigma, sigma.gather(-1, at)], -1)
+            jitter = uniform(generator, near, n_fine)
+            t, sigma, matters = with_fine(t, sigma, matters, w, near, far, jitter, n_fine)
             which = which // n_coarse * t.shape[-1] + which % n_coarse
-            matters = torch.cat([matters, matters.gather(-1, at)], -1)
+    known = matters.flatten()[which]
     if torch.is_grad_enabled():  # all that matter are asked again, to learn
-        which, h = which[:0], h[:0]
-    else:
-        known = matters.flatten()[which]
-        which, h = which[known], h[known]
+        known = torch.zeros_like(known)
+    which, h = which[known], h[known]
     new = matters.flatten().index_fill(0, which, False).nonzero()[:, 0]
     asked, h_new = rays.ask(t, new)
     sigma = sigma.flatten().index_put((new,), asked).view(t.shape)
     return composited(rays, t, sigma, near, far, torch.cat([which, new]), torch.cat([h, h_new]))
+
+
+def with_fine(t: Float[Tensor, "B R S"], sigma: Float[Tensor, "B R S"],
+              matters: Bool[Tensor, "B R S"], w: Float[Tensor, "B R S"], near: Float[Tensor, "B R"],
+              far: Float[Tensor, "B R"], jitter: Float[Tensor, "B R F"] | None, n: int
+              ) -> tuple[Float[Tensor, "B R E"], Float[Tensor, "B R E"], Bool[Tensor, "B R E"]]:
+    """t, sigma, `matters` with n fine samples, which have those of the coarse ones about them."""
+    edges = sample_edges(t, near, far)
+    fine = hierarchical_samples(edges, w, n, jitter)
+    at = torch.searchsorted(edges, fine, right=True).sub(1).clamp(0, t.shape[-1] - 1)
+    join = lambda one, other: torch.cat([one, other], -1)
+    return join(t, fine), join(sigma, sigma.gather(-1, at)), join(matters, matters.gather(-1, at))
 
 
 def composited(rays: Rays, t: Float[Tensor, "B R S"], sigma: Float[Tensor, "B R S"],
