@@ -88,9 +88,9 @@ def against_others(bench: Bench) -> None:
         "ratio", "largest difference"), rows,
         "The same weights. Literal: codes, F_lip and view direction copied to every sample and "
         "concatenated, the last layer per sample, a coarse field asked at the coarse samples and a "
-        "fine one at all. A step is without VGG. All samples: without speed/sparse.py, which leaves "
-        "out what nobody sees. The difference is that of the two images, colours from 0 to 1. "
-        "Median (10th to 90th percentile).")
+        "fine one at all. A step is without VGG. All samples: without speed/sparse.py, which "
+        "leaves out what nobody sees. The difference is that of the two images, colours from 0 to "
+        "1. Median (10th to 90th percentile).")
     against_headnerf(bench)
 
 

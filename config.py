@@ -142,16 +142,16 @@ MEDIUM = replace(
     iters=15_000, extractor_iters=1500, sync_iters=1500, save_every=500)
 PRESETS = {"paper": PAPER, "medium": MEDIUM, "small": SMALL}
 # A clip's few seconds hold few pairs of C_ex and F_lip, and new speech brings others; they teach a
-# linear map from sound to lips and no more. And they show the head from few sides: sines of the view
-# direction, which `small` and `medium` then do without, break where it turns on.
+# linear map from sound to lips and no more. And they show the head from few sides: sines of the
+# view direction, which `small` and `medium` then do without, break where it turns on.
 CLIP = {"code_noise": 0.9, "sound_smooth": 0.04, "sound_layers": 0, "sound_noise": 1.0,
         "voices": 0.1, "body": True, "box": (-1.7, -2.2, -1.5, 1.7, 1.7, 1.4)}
 
 
 SIZE = 128  # of `small`, where the user names none
 # What `small` takes by the size of its pictures: up to 64, 128, and beyond; and how many iterations
-# the stand-in heads get, which are there for a first look. Measured in results.md, "Whole heads" and
-# "Speed".
+# the stand-in heads get, which are there for a first look. Measured in results.md, "Whole heads"
+# and "Speed".
 BY_SIZE = ((64, {}, 800), (128, {"upsample": 4}, 2000),
            (None, {"upsample": 4, "patch": 14, "iters": 4500}, 4500))
 

@@ -72,7 +72,8 @@ def test_what_is_left_out_hardly_shows(least, off):
 
 def test_pictures_are_held_to_more_than_training(monkeypatch):
     used = []
-    monkeypatch.setattr(sparse, "render_rays", lambda *args, side, least: used.append(least) or render.render_rays(*args))
+    plainly = lambda *args, side, least: used.append(least) or render.render_rays(*args)
+    monkeypatch.setattr(sparse, "render_rays", plainly)
     picture(CONFIGS["planes"], 1e-2, False)
     with torch.no_grad():
         picture(CONFIGS["planes"], 1e-2, False)
