@@ -19,6 +19,7 @@ from data.clip import asked_offset
 from data.prepare import check_source, is_clips, sound_of_clips
 from inference.folder import open_folder
 from inference.run import Checkpoint
+from speed.measure import has_bfloat16
 from speed import precision
 from tools.errors import InputError, replacing
 
@@ -79,6 +80,9 @@ def new_config(args: argparse.Namespace, device: torch.device) -> Config:
         raise InputError(f"--pairs {cfg.pairs}: want at least 1")
     if cfg.seed < 0:
         raise InputError(f"--seed {cfg.seed}: want 0 or more")
+    if cfg.precision == "bfloat16" and not has_bfloat16(device):
+        print("this processor has no products of bfloat16: they are emulated, far slower than "
+              "float32; leave --precision out")
     return shortened(cfg)
 
 

@@ -18,12 +18,15 @@ DEEP = replace(TINY, depth=6, n_freq_x=10, body=True, solid=4.0, precision="bflo
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 
-def test_auto_is_float32_on_a_cpu_and_old_configurations_have_it():
+def test_auto_is_float32_on_a_cpu_and_old_configurations_have_it(monkeypatch, capsys):
     assert precision.chosen("auto", CPU) == "float32" and precision.chosen("bfloat16", CPU) == "bfloat16"
     old = {name: value for name, value in SMALL.to_dict().items() if name != "precision"}
     assert Config.from_dict(old) == SMALL and PAPER.precision == "auto"
     args = options.parse(["--preset", "small", "--precision", "bfloat16"])
-    assert options.new_config(args, CPU).precision == "bfloat16"
+    monkeypatch.setattr(options, "has_bfloat16", lambda device: False)
+    assert options.new_config(args, CPU).precision == "bfloat16" and "emulated" in capsys.readouterr().out
+    monkeypatch.setattr(options, "has_bfloat16", lambda device: True)
+    assert options.new_config(args, CPU).precision == "bfloat16" and not capsys.readouterr().out
     assert options.new_config(options.parse(["--preset", "small"]), CPU).precision == "auto"
 
 
