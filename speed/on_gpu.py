@@ -18,7 +18,7 @@ import wave
 from pathlib import Path
 
 from config import PRESETS
-from tools.errors import InputError, replacing, run_cli
+from tools.errors import InputError, in_one_line, replacing, run_cli
 
 ROOT = Path(__file__).resolve().parent.parent
 LARGE, TRIAL = ("medium", "paper"), 40  # iterations that tell how many fit into the minutes
@@ -67,7 +67,7 @@ def measure(train: list[object], minutes: float, out: Path, device: str) -> dict
     with (out / "evaluation.csv").open(encoding="utf-8") as file:
         scores = next(row for row in csv.DictReader(file) if row["row"] == "audio_pose")
     hum = out / "hum.wav"
-    with wave.open(str(hum), "wb") as file:
+    with replacing(hum) as temporary, wave.open(str(temporary), "wb") as file:
         file.setparams((1, 2, 16000, 0, "NONE", ""))
         file.writeframes(bytes(range(256)) * 500)  # 4 s
     drawn = run("animate.py", out, "--audio", hum, "--out", out / "hum.mp4", "--device", device)
@@ -98,9 +98,12 @@ def main(argv: list[str] | None = None) -> None:
     args, given = parser.parse_known_args(argv)
     if args.clip is not None and not args.clip.exists():
         raise InputError(f"{args.clip}: no such file; check the path")
+    if not args.minutes > 0:
+        raise InputError(f"--minutes {args.minutes:g}: want more than 0")
     clips = {args.clip.stem: ["--data", args.clip.resolve()]} if args.clip else {}
     out, rows = args.out.resolve(), []
-    out.mkdir(parents=True, exist_ok=True)
+    with in_one_line(out):
+        out.mkdir(parents=True, exist_ok=True)
     for preset in args.presets:
         for name, source in ({"heads": []} | clips).items():
             row = {"preset": preset, "data": name}
