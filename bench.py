@@ -27,7 +27,7 @@ from audio import LipEncoder, feature_extractor
 from config import PRESETS, SMALL, Config
 from data.corpus import Corpus
 from data.made_up import made_up_corpus
-from dhnerf import CODES, DHNeRF
+from dhnerf import CODES
 from evaluation.tables import markdown, write_table
 from inference import options
 from inference.run import pick_device

@@ -133,8 +133,8 @@ SMALL = replace(
     vgg="none", vgg_layers=("relu1_2", "relu2_2"), lambda_v=0.02, pairs=9,
     patch=10, rare=0.5, pair_share=0.25, lr=4e-3, lr_codes=5e-3, lr_hold=0.5, lr_final=0.05,
     beta2=0.99, iters=2800, extractor_iters=600, sync_iters=750, save_every=250)
-# Between the two: meant for one consumer GPU in half an hour, or a CPU overnight; neither was run to
-# its end. Layers are wider and samples denser than those of `small`; what serves `small` stays.
+# Between the two: meant for one consumer GPU in half an hour, or a CPU overnight; neither was run
+# to its end. Layers are wider and samples denser than those of `small`; what serves it stays.
 MEDIUM = replace(
     SMALL, preset="medium", size=256, width=128, depth=4, width_appearance=128, n_freq_x=6,
     n_coarse=32, n_fine=16, d_feature=128, upsample=4, channels_2d=192, plane_size=48, d_id=32,

@@ -135,7 +135,7 @@ class Field(nn.Module):
         return x_head + torch.sigmoid(self.body_weight(x_body)) * (x_body - x_head)
 
     def forward(self, x: Float[Tensor, "B R S 3"], v: Float[Tensor, "B R 3"],
-                conditions: AnyConditions
+                conditions: Conditions
                 ) -> tuple[Float[Tensor, "B R S"], Float[Tensor, "B R S C"]]:
         """Eq. 1 as it is written: D(x, v, C, F_lip) = (sigma(x), M(x)) at x (dm) seen along v.
 
@@ -200,10 +200,20 @@ class Field(nn.Module):
         return torch.exp(logit.clamp(max=6.0)), h
 
     def appearance(self, h: Float[Tensor, "B R S W"], directions: Float[Tensor, "B R 3"],
-                   conditions: AnyConditions) -> Float[Tensor, "B R S A"]:
+                   conditions: Conditions) -> Float[Tensor, "B R S A"]:
         """The hidden appearance feature of each sample, from h of `geometry`, v, C_al and C_ill."""
-        view = self.appearance_view(positional_encoding(directions, self.n_freq_view))  # (B, R, A)
-        return F.relu(self.appearance_x(h) + view[..., None, :] + conditions.appearance_bias)
+        return self.appearance_of(h, self.ray_bias(directions, conditions)[..., None, :])
+
+    def ray_bias(self, directions: Float[Tensor, "B R 3"], conditions: Conditions
+                 ) -> Float[Tensor, "B R A"]:
+        """What v, C_al and C_ill add to the appearance's layer, once per ray."""
+        view = self.appearance_view(positional_encoding(directions, self.n_freq_view))
+        return view + conditions.appearance_bias[:, :, 0]
+
+    def appearance_of(self, h: Float[Tensor, "*batch W"], bias: Float[Tensor, "*#batch A"]
+                      ) -> Float[Tensor, "*batch A"]:
+        """The hidden appearance feature, from h and the `ray_bias` of each sample's ray."""
+        return F.relu(self.appearance_x(h) + bias)
 
 
 class NeuralRenderer(nn.Module):

@@ -44,7 +44,7 @@ from speed.forecast import Forecast
 from speed.prefetch import made_ahead
 from tools.errors import InputError, run_cli
 from tools.log import Log
-from tools.seeds import generators, numpy_generator, seed_weights
+from tools.seeds import generators, seed_weights
 
 # ---- The latent code extractor (Sec. 3.3), by contrast -------------------------------------------
 

@@ -61,7 +61,7 @@ def of_vgg(cfg: Config, lowered: bool) -> float | int:
     """Bytes that Eq. 4 keeps for an image pixel; 0 without it."""
     if cfg.vgg == "none":
         return 0
-    entry, total, pixels, convolutions, channels = 2 if lowered else 4, 12.0, 1.0, 0, 3
+    entry, total, pixels, channels = 2 if lowered else 4, 12.0, 1.0, 3
     ends = {VGG16.ENDS[name] for name in cfg.vgg_layers}
     index = -1  # in VGG16.features: a convolution is followed by its ReLU
     for layer in VGG16.LAYOUT:

@@ -34,76 +34,70 @@ STEP = 4  # samples in a cell, of which one is asked first
 FEW = 17  # one ray in so many tells whether the field is fog
 MOST = 0.5  # share of samples that matter, from which on all are asked, once: see `is_fog`
 ANYWAY = 16  # in training one sample in so many is asked whether it matters or not
-SEEN = 1e-4  # `least` of pictures that nobody learns from: they are those of the plain path to 1e-3
+SEEN = 1e-5  # `least` of pictures that nobody learns from: 1e-4 showed on a trained field, by 3e-3
 
 
 @dataclass(frozen=True)
 class OfSamples:
-    """dhnerf.Conditions of N single samples, which come from different frames.
+    """What dhnerf.Field.geometry reads of dhnerf.Conditions, for N single samples of many frames.
 
-    frame (N,): whose each is; geometry_bias and appearance_bias (1, N, 1, W) are those of its
-    frame, planes (B, 3, C, s, s) stay one set a frame.
+    frame (N,): whose each is; geometry_bias (1, N, 1, W): those of its frame; tall (3, C, B s, s):
+    the planes of all frames, below one another as one picture.
     """
     geometry_bias: dict[int, Tensor]
-    appearance_bias: Tensor
-    planes: Tensor | None
+    tall: Tensor | None
     frame: Int[Tensor, "N"]
 
-    @staticmethod
-    def pick(conditions, frame: Int[Tensor, "N"]) -> "OfSamples":
-        """The conditions of each sample, from those of the frames."""
-        def of(bias):
-            return bias[:, 0, 0].index_select(0, frame)[None, :, None]
-
-        biases = {i: of(bias) for i, bias in conditions.geometry_bias.items()}
-        return OfSamples(biases, of(conditions.appearance_bias), conditions.planes, frame)
-
     def learnt(self, x: Float[Tensor, "1 N 1 3"]) -> Float[Tensor, "1 N 1 C"]:
-        """dhnerf.Conditions.learnt: the planes of all frames lie below one another as one picture.
+        """dhnerf.Conditions.learnt; samples need not be sorted into frames of equal number.
 
-        So samples need not be sorted into frames of equal number. A row is held within its own
-        frame's part, as the border is there.
+        A row is held within its own frame's part, as the border is there.
         """
-        B, _, C, s, _ = self.planes.shape
-        tall = self.planes.permute(1, 2, 0, 3, 4).reshape(3, C, B * s, s)
+        height, s = self.tall.shape[2:]
         x = x[0, :, 0]
         at = torch.stack([x[:, [0, 1]], x[:, [0, 2]], x[:, [1, 2]]])  # (3, N, 2): column, row
         row = (0.5 * ((at[..., 1] + 1) * s - 1)).clamp(0, s - 1) + self.frame * s
-        at = torch.stack([at[..., 0], (2 * row + 1) / (B * s) - 1], -1)
-        read = F.grid_sample(tall, at[:, :, None], "bilinear", "border", False)  # (3, C, N, 1)
-        return read[..., 0].flatten(0, 1).t()[None, :, None]
+        at = torch.stack([at[..., 0], (2 * row + 1) / height - 1], -1)
+        read = F.grid_sample(self.tall, at[:, :, None], "bilinear", "border", False)
+        return read[..., 0].flatten(0, 1).t()[None, :, None]  # from (3, C, N, 1)
 
 
-@dataclass(frozen=True)
 class Rays:
-    """What is asked: a field under its conditions, along rays (B, R, 3); body: see render.py."""
-    field: object  # a dhnerf.Field
-    conditions: object
-    origins: Tensor
-    directions: Tensor
-    body: tuple[Tensor, Tensor] | None
+    """What is asked: a field under its conditions, along rays (B, R, 3); body: see render.py.
+
+    What is constant in a frame or along a ray is made here, once for all that is asked.
+    """
+
+    def __init__(self, field, conditions, origins: Float[Tensor, "B R 3"],
+                 directions: Float[Tensor, "B R 3"], body: tuple[Tensor, Tensor] | None):
+        self.field, self.conditions, self.rays_of_frame = field, conditions, origins.shape[1]
+        self.head = origins, directions
+        self.body = body
+        self.bias = field.ray_bias(directions, conditions).flatten(0, 1)  # (B R, A)
+        planes = conditions.planes  # (B, 3, C, s, s)
+        self.tall = None if planes is None else planes.permute(1, 2, 0, 3, 4).flatten(2, 3)
 
     def ask(self, t: Float[Tensor, "B R S"], which: Int[Tensor, "N"]
             ) -> tuple[Float[Tensor, "N"], Float[Tensor, "N W"]]:
         """Field.geometry of the samples number `which`, counted over all frames and rays."""
         ray = which // t.shape[-1]
         along = t.flatten().index_select(0, which)[None, :, None]
-        x = points(*(self._of(ray, each) for each in (self.origins, self.directions)), along)
+        x = points(*_of(ray, self.head), along)
         if self.body is not None:
-            x = self.field.joined(x, points(*(self._of(ray, each) for each in self.body), along))
-        sigma, h = self.field.geometry(x, self._conditions(ray))
+            x = self.field.joined(x, points(*_of(ray, self.body), along))
+        frame = ray // self.rays_of_frame
+        biases = {i: bias[:, 0, 0].index_select(0, frame)[None, :, None]
+                  for i, bias in self.conditions.geometry_bias.items()}
+        sigma, h = self.field.geometry(x, OfSamples(biases, self.tall, frame))
         return sigma.flatten(), h[0, :, 0]
 
-    def appearance(self, h: Float[Tensor, "N W"], ray: Int[Tensor, "N"]) -> Float[Tensor, "N C"]:
+    def appearance(self, h: Float[Tensor, "N W"], ray: Int[Tensor, "N"]) -> Float[Tensor, "N A"]:
         """Field.appearance of samples of the rays `ray`."""
-        v = self._of(ray, self.directions)
-        return self.field.appearance(h[None, :, None], v, self._conditions(ray))[0, :, 0]
+        return self.field.appearance_of(h, self.bias.index_select(0, ray))
 
-    def _of(self, ray: Tensor, each: Tensor) -> Float[Tensor, "1 N 3"]:
-        return each.flatten(0, 1).index_select(0, ray)[None]
 
-    def _conditions(self, ray: Tensor) -> OfSamples:
-        return OfSamples.pick(self.conditions, ray // self.origins.shape[1])
+def _of(ray: Tensor, rays: tuple[Tensor, Tensor]) -> list[Float[Tensor, "1 N 3"]]:
+    return [each.flatten(0, 1).index_select(0, ray)[None] for each in rays]
 
 
 def is_fog(rays: Rays, t: Float[Tensor, "B R S"], delta: Float[Tensor, "B R S"], least: float

@@ -95,6 +95,12 @@ class Solid:
     def appearance(self, h, directions, conditions):
         return h
 
+    def ray_bias(self, directions, conditions):
+        return directions
+
+    def appearance_of(self, h, bias):
+        return h
+
 
 class NoConditions:
     geometry_bias, planes, appearance_bias = {}, None, torch.zeros(1, 1, 1, 1)
