@@ -104,8 +104,9 @@ class Config:
     save_every: int = FIELD(1000)
     precision: str = FIELD("auto")  # of a step's layers: "float32", "bfloat16"; auto: by the GPU
 
-    # ---- 3. Switches of studies (--table2, --choices): their values are what the program does ----
+    # ---- 3. Switches of studies (--table2, --choices, --controls): as the program has them -------
     sync: bool = FIELD(True)  # False: row 2 of Table 2, no F_lip
+    lips_jointly: bool = SYNC_FIELD(False)  # True: L_lips with the field, see evaluation/joint.py
     blank_mouth: bool = EXTRACTOR_FIELD(True)  # False: the extractor sees the mouth
     lip_dropout: float = FIELD(0.0)  # share of the frames that are trained without their F_lip
     code_per_frame: bool = FIELD(False)  # True: each frame has a C_id, C_al and C_ill of its own

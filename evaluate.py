@@ -5,6 +5,7 @@
     python evaluate.py runs/heads --drive other.mp4   drive.md, .csv, .png: another clip's speech
     python evaluate.py --table2                   trains and scores the rows of Table 2
     python evaluate.py --choices                  the same for single choices of training
+    python evaluate.py --controls                 the same for other readings of the paper
 
 In: run folders of train.py. Out: tables. What they hold: evaluation/heldout.py, disentangle.py,
 drive.py and ablation.py. Next: exercises.py.
@@ -21,7 +22,7 @@ import torch
 import train
 from config import PRESETS, Config
 from evaluation import measures, syncnet
-from evaluation.ablation import STUDIES, run_study
+from evaluation.ablation import STUDIES, run_study, with_vgg
 from evaluation.disentangle import disentangle
 from evaluation.drive import FINDERS, drive
 from evaluation.heldout import prepare_again, table
@@ -82,7 +83,7 @@ def add_drive_options(parser: argparse.ArgumentParser) -> None:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    """The command line: a run to score, or --table2 or --choices and what belongs to them."""
+    """The command line: a run to score, or a table of many and what belongs to it."""
     parser = argparse.ArgumentParser(
         description="Score a run on held-out frames (Sec. 4.3), or make a table of many runs "
                     "(Sec. 4.6).")
@@ -103,17 +104,21 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                        help="the rows of Table 2")
     which.add_argument("--choices", dest="study", action="store_const", const="choices",
                        help="other choices of training, one at a time")
+    which.add_argument("--controls", dest="study", action="store_const", const="controls",
+                       help="other readings of the paper: mask, weights, L_per, joint training")
+    study.add_argument("--vgg", default="random", metavar="FILE",
+                       help="with --controls: VGG16's published weights (default: random filters)")
     study.add_argument("--out", type=Path,
-                       help="where the runs go (default: runs/table2 or runs/choices)")
+                       help="where the runs go (default: runs/ and the name of the table)")
     study.add_argument("--seeds",
-                       help="comma separated (default: 0,1,2 for Table 2, 0 for the choices)")
+                       help="comma separated (default: 0,1,2; for the choices 0)")
     study.add_argument("--iters", type=int, help="iterations of the field stage")
     study.add_argument("--preset", choices=PRESETS, default="small", help="default: small")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     args = parser.parse_args(argv)
     of_run = args.disentangle or args.drive
     if (args.study is None) == (args.run is None) or of_run and args.run is None:
-        parser.error("give a run folder, or --table2 or --choices without one")
+        parser.error("give a run folder, or --table2, --choices or --controls without one")
     if args.disentangle and args.drive:
         parser.error("--disentangle and --drive: give one of them")
     return args
@@ -135,7 +140,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.run is not None:
         print(measure_run(args, device))
         return
-    study = STUDIES[args.study]
+    study = with_vgg(STUDIES[args.study], args.vgg)
     seeds = (args.seeds or ",".join(map(str, study.seeds))).split(",")
     if not all(seed.strip().isdigit() for seed in seeds):
         raise InputError(f"--seeds {args.seeds}: want whole numbers from 0 on, such as 0,1,2")

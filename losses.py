@@ -13,7 +13,6 @@ import math
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F  # for the exercises' stubs: students reach for it
 
 from tools.errors import InputError, first_line
 
@@ -88,8 +87,10 @@ def cosine_similarity(a: Float[Tensor, "*#batch d"], b: Float[Tensor, "*#batch d
     The paper calls it a distance; larger means closer. Vectors lie along the last axis; the axes
     before it broadcast (the # in jaxtyping's shapes).
     """
-    norms = a.norm(dim=-1) * b.norm(dim=-1)
-    return (a * b).sum(-1) / norms.clamp_min(1e-8)  # a zero vector: 0 to everything
+    norm_a, norm_b = a.norm(dim=-1, keepdim=True), b.norm(dim=-1, keepdim=True)
+    # A zero vector is 0 to everything, and has no gradient; a short one is as good as a long one.
+    a, b = (v / n.masked_fill(n == 0, math.inf) for v, n in ((a, norm_a), (b, norm_b)))
+    return (a * b).sum(-1)
 
 
 def info_nce(anchor: Float[Tensor, "B d"], positive: Float[Tensor, "B d"],
@@ -173,15 +174,18 @@ class VGG16(nn.Module):
                 return phi
 
 
-def load_vgg(source: str, layers: tuple[str, ...], seed: int = 0) -> VGG16:
-    """`--vgg`: "random" (seeded), "download" (the published weights) or the path of a weight file.
+def load_vgg(source: str, layers: tuple[str, ...], seed: int = 0,
+             device: torch.device | str = "cpu") -> VGG16 | None:
+    """`--vgg`: "random" (seeded), "download" (published weights), "none", or a weight file's path.
 
     Raises InputError when the file is missing or is not VGG16's. Only tensors are unpickled.
     """
+    if source == "none":
+        return None
     if source == "random":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return VGG16(layers)
+            return VGG16(layers).to(device)
     vgg = VGG16(layers)
     try:
         if source == "download":
@@ -194,4 +198,4 @@ def load_vgg(source: str, layers: tuple[str, ...], seed: int = 0) -> VGG16:
         why = f"VGG16 weights could not be loaded ({first_line(error, 200)})"
         raise InputError(f"{source}: {why}; give the path of vgg16-397923af.pth "
                          "(published weights) or use --vgg random") from error
-    return vgg
+    return vgg.to(device)

@@ -35,7 +35,7 @@ from data.prepare import frames_of, prepare, speech_of
 from data.sampling import contrast, contrasted, probabilities
 from data.voices import Speech
 from dhnerf import CODES, DHNeRF, LatentCodes, LatentExtractor
-from evaluation import overview, report
+from evaluation import joint, overview, report
 from inference import options
 from inference.folder import FOUND, clear_work, forget, open_work
 from inference.run import Checkpoint, check_takes, load_run, pick_device
@@ -270,7 +270,7 @@ def run_stages(checkpoint: Checkpoint, out: Path, device: torch.device) -> None:
     """Sec. 3: run the stages that the checkpoint does not hold yet, then write the report."""
     cfg = checkpoint.cfg
     parallel.check_pairs(cfg.pairs)
-    vgg = vgg_of(cfg, device)
+    vgg = losses.load_vgg(cfg.vgg, cfg.vgg_layers, cfg.seed, device)
     corpus, heldout = prepare(cfg, open_work(out), device, out / FOUND)
     overview.write(corpus.takes, out / "prepared.png")
     if checkpoint.takes is not None:
@@ -301,13 +301,8 @@ def take_part(out: Path, device: torch.device) -> None:
     with parallel.quiet():
         corpus, _ = frames_of(cfg, open_work(out), out / FOUND)
     e_lip = sync_stage(checkpoint, corpus, out, device, None) if cfg.sync else None
-    field_stage(checkpoint, corpus, e_lip, vgg_of(cfg, device), out, device, None)
-
-
-def vgg_of(cfg: Config, device: torch.device) -> losses.VGG16 | None:
-    """The network of Eq. 4, where the configuration has one."""
-    return None if cfg.vgg == "none" else \
-        losses.load_vgg(cfg.vgg, cfg.vgg_layers, cfg.seed).to(device)
+    vgg = losses.load_vgg(cfg.vgg, cfg.vgg_layers, cfg.seed, device)
+    field_stage(checkpoint, corpus, e_lip, vgg, out, device, None)
 
 
 def field_stage(checkpoint: Checkpoint, corpus: Corpus, e_lip: LipEncoder | None,
@@ -315,6 +310,9 @@ def field_stage(checkpoint: Checkpoint, corpus: Corpus, e_lip: LipEncoder | None
     """Train the field, from where the checkpoint has it; see train_field."""
     precision.allow_tf32(device)
     trainer = FieldTrainer(checkpoint.cfg, corpus, checkpoint.references, e_lip, vgg, device)
+    if checkpoint.cfg.lips_jointly:
+        sync = sync_module(checkpoint.cfg, checkpoint.d_audio, device)
+        joint.learn_lips_too(trainer, *sync, speech_of(corpus, checkpoint.cfg, device))
     checkpoint.give(trainer.parts)
     parallel.share([*trainer.model.parameters(), *trainer.codes.parameters()])
     train_field(trainer, checkpoint, out, log)

@@ -5,11 +5,16 @@ closed form or a transcription in plain NumPy that shares no code with ours, and
 known mistakes give. An answer that is wrong in a known way is told the hint for that very mistake.
 tests/mutants.py proves that each hint comes when its mistake is made.
 
+The numbers of the questions are drawn anew in each run (`rand`, `randn`, `numpy_rng`), so that a
+table of answers does not pass. runner.py hands in a function whose calls happen in a process of
+its own (worker.py); here, where answers are compared, a student's code never runs.
+
 In:  an Exercise and a function. Out: a Verdict. Read next: questions/field.py, the exercises.
 """
 from __future__ import annotations
 
 import functools
+import secrets
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +23,7 @@ import numpy as np
 import torch
 
 CODE_SHOWN = 60  # characters of a line of code or of an error that a report repeats
+run_seed = secrets.randbits(30)  # of this run's random questions
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,18 @@ class NoAnswer(Exception):
     """What a function returned cannot be judged; the text tells the student why."""
 
 
+class StudentError(Exception):
+    """An error in the student's process. Its text is the error's.
+
+    kinds: names of its class and of the classes above it; at: (number, text) of the line of the
+    student's file that it passed last, or None.
+    """
+
+    def __init__(self, text: str, kinds: list[str], at: tuple[int, str] | None = None):
+        super().__init__(text)
+        self.kinds, self.at = kinds, at
+
+
 def exercise(name: str, rating: str, title: str, task: str, hint: str, mistakes: dict[str, str]):
     """Turns the generator of probes below it into an Exercise."""
     return lambda probes: Exercise(name, rating, title, task, hint, mistakes, probes)
@@ -70,13 +88,16 @@ def diagnose(task: Exercise, function: Callable) -> Verdict:
     A mistake explains the failures when the answer is its answer wherever it is listed.
     """
     failures, explained, refuted = [], {}, set()
-    for probe in task.probes(function):
+    for probe in task.probes(watched(function)):
         try:
-            torch.manual_seed(0)
+            torch.manual_seed(run_seed)
             got = as_array(probe.call())
         except (Exception, SystemExit) as error:  # a student's function can raise anything
-            if isinstance(error, NotImplementedError) and error.args == (task.name,):
+            kinds = kinds_of(error)
+            if "NotImplementedError" in kinds and str(error) == task.name:
                 return Verdict(task.name, "not started")
+            if "Borrowed" in kinds:
+                return Verdict(task.name, "not started", str(error))
             status = "wrong" if isinstance(error, NoAnswer) else "crashed"
             failures.append((status, f"{describe(error, function)} (asked: {probe.situation})"))
             for mistake, word in probe.errors.items():
@@ -95,6 +116,44 @@ def diagnose(task: Exercise, function: Callable) -> Verdict:
         if mistake in explained and mistake not in refuted:
             return Verdict(task.name, "wrong", f"{explained[mistake]} {hint}", mistake)
     return Verdict(task.name, *failures[0]) if failures else Verdict(task.name, "passed")
+
+
+def kinds_of(error: BaseException) -> list[str]:
+    """Names of an error's class and of the classes above it, here or in the student's process."""
+    return getattr(error, "kinds", None) or [kind.__name__ for kind in type(error).__mro__]
+
+
+def watched(function: Callable) -> Callable:
+    """The function; a call that changes one of its arguments in place raises NoAnswer.
+
+    The program goes on using what it handed in: the frame of a loss is the frame of the next one.
+    """
+    @functools.wraps(function, assigned=("__name__", "__doc__"), updated=())
+    def call(*given, **named):
+        arrays = list(arrays_in([given, named]))
+        before = [np.array(as_numpy(a)) for a in arrays]
+        answer = function(*given, **named)
+        changed = [i for i, (a, old) in enumerate(zip(arrays, before))
+                   if not np.array_equal(as_numpy(a), old, equal_nan=True)]
+        if changed:
+            raise NoAnswer(f"it changes its {'argument' if len(arrays) == 1 else 'arguments'} "
+                           "in place, and the program goes on using what it handed in: "
+                           "work on a copy")
+        return answer
+    return call
+
+
+def arrays_in(value: object) -> Iterator[np.ndarray | torch.Tensor]:
+    """The arrays and tensors in lists, tuples and dictionaries, in order."""
+    if isinstance(value, (np.ndarray, torch.Tensor)):
+        yield value
+    elif isinstance(value, (list, tuple, dict)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from arrays_in(part)
+
+
+def as_numpy(value: np.ndarray | torch.Tensor) -> np.ndarray:
+    return value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
 
 
 def as_array(answer: object) -> np.ndarray:
@@ -136,13 +195,18 @@ def shape_of(array: np.ndarray) -> str:
 
 def describe(error: BaseException, function: Callable) -> str:
     """Kind, line of the student's file and first line of the text of an error, in one line."""
-    file = getattr(getattr(function, "__code__", None), "co_filename", None)
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
     text = shortened((str(error).strip().splitlines() or ["no text"])[0], 2 * CODE_SHOWN)
-    if not frames:
+    file = getattr(getattr(function, "__code__", None), "co_filename", None)
+    at = getattr(error, "at", None) or last_line(error, file)
+    if not at:
         return text
-    number, line = frames[-1].lineno, shortened(frames[-1].line or "")
-    return f"{type(error).__name__} in line {number}, `{line}`: {text}"
+    return f"{kinds_of(error)[0]} in line {at[0]}, `{shortened(at[1])}`: {text}"
+
+
+def last_line(error: BaseException, file: str | None) -> tuple[int, str] | None:
+    """Number and text of the last line of `file` that an error passed."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
+    return (frames[-1].lineno, frames[-1].line or "") if frames else None
 
 
 def shortened(text: str, length: int = CODE_SHOWN) -> str:
@@ -152,22 +216,46 @@ def shortened(text: str, length: int = CODE_SHOWN) -> str:
 # -------------------------------------------------------------------------------- for the exercises
 
 def randn(*shape: int, seed: int = 0) -> torch.Tensor:
-    """Normal numbers, float64, the same for the same seed."""
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    """Normal numbers, float64; in one run the same for the same seed, in the next one others."""
+    generator = torch.Generator().manual_seed(run_seed + seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def rand(*shape: int, seed: int = 0) -> torch.Tensor:
-    """Uniform numbers in [0, 1), float64, the same for the same seed."""
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    """Uniform numbers in [0, 1), float64; drawn as those of randn."""
+    generator = torch.Generator().manual_seed(run_seed + seed)
+    return torch.rand(*shape, generator=generator, dtype=torch.float64)
 
 
-def gradient(loss: torch.Tensor, *inputs: torch.Tensor) -> torch.Tensor:
-    """d loss / d input, of several inputs laid end to end. Raises NoAnswer where none arrives."""
-    if not (isinstance(loss, torch.Tensor) and loss.requires_grad):
+def numpy_rng(seed: int = 0) -> np.random.Generator:
+    """A generator of NumPy, drawn as the numbers of randn are."""
+    return np.random.default_rng([run_seed, seed])
+
+
+def gradient(answer: torch.Tensor, *inputs: torch.Tensor, **named: torch.Tensor) -> torch.Tensor:
+    """d sum(answer) / d input, of several inputs laid end to end.
+
+    named: inputs by the name of the student's argument. Raises NoAnswer, and says of which, where
+    no gradient arrives.
+    """
+    if not (isinstance(answer, torch.Tensor) and answer.requires_grad):
         raise NoAnswer("the result carries no gradient; "
                        "keep to torch, without .item(), .detach() or NumPy")
-    found = torch.autograd.grad(loss, inputs, allow_unused=True)
-    if any(g is None for g in found):
-        raise NoAnswer("the loss does not depend on an argument that it should depend on, "
-                       "or its gradient is cut off")
+    wanted = [*inputs, *named.values()]
+    found = torch.autograd.grad(answer.sum(), wanted, allow_unused=True)
+    for name, g in zip([""] * len(inputs) + list(named), found):
+        if g is None:
+            what = f"`{name}`" if name else "an argument that it should depend on"
+            raise NoAnswer(f"no gradient reaches {what}: is it detached, or not used?")
     return found[0] if len(found) == 1 else torch.cat([g.flatten() for g in found])
+
+
+def raises(kind: str, call: Callable[[], object]) -> float:
+    """1 where the call raises an error of that class, such as "ValueError", 0 where it returns."""
+    try:
+        call()
+    except Exception as error:
+        if kind in kinds_of(error):
+            return 1.0
+        raise
+    return 0.0

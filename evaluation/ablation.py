@@ -2,6 +2,7 @@
 
     python evaluate.py --table2 --out runs/table2    (--seeds 0,1,2   --iters N   --preset small)
     python evaluate.py --choices --out runs/choices  the default model, one thing changed at a time
+    python evaluate.py --controls                    what a sceptic asks for (--vgg FILE)
 
 In: nothing but the stand-in heads. Each seed has heads, sentences and weights of its own; its rows
 share data, judges and budget, and where they can, the extractor and the sync module. Out: a run
@@ -38,6 +39,8 @@ class Variant:
     """A row: how the table names it, and what it changes in the configuration."""
     name: str
     change: dict = field(default_factory=dict)
+    of: str | None = None  # the row whose run this one shares, scored in another way
+    scored: str = "audio_pose"  # which of heldout.ROWS gives PSNR, LMD and mouth r
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,28 @@ CHOICES = Study("choices", SINGLE | SEPARATION,
                 ("PSNR (dB)", "LMD (px)", "mouth r", "audio swap r_B", "audio swap r_A, B removed",
                  "trained PSNR (dB)", "recombined PSNR (dB)", "recombination drop (dB)",
                  "worst leak"), NOTE, (0,))
-STUDIES = {study.name: study for study in (TABLE2, CHOICES)}
+# What a sceptic asks for: would another reading of the paper have given the same?
+CONTROLS = Study("controls", {
+    "full": Variant("as it is"),
+    "true_lips": Variant("F_lip of the true lips in place of F_al", of="full", scored="lips_pose"),
+    "outside_0": Variant("m(.) 0 outside the mask", {"outside": 0.0}),
+    "lambda_v": Variant("lambda_v by conversion, 10 / sqrt(3 H W)",
+                        {"lambda_v": 10 / (3 * 64**2) ** 0.5}),
+    "per": Variant("with L_per, weight 0.005", {"vgg": "random", "lambda_per": 0.005}),
+    "joint": Variant("L_lips together with the field", {"sync_iters": 0, "lips_jointly": True})},
+    ("PSNR head (dB)", "PSNR (dB)", "SSIM", "FID", "LMD (px)", "mouth r", "Sync confidence",
+     "audio swap r_B", "recombination drop (dB)", "worst leak", "minutes"),
+    """The second row is the run of the first, moved by the true lips: what lies between the two is
+what the sound does not tell, or E_audio did not learn.
+""", (0, 1, 2))
+STUDIES = {study.name: study for study in (TABLE2, CHOICES, CONTROLS)}
+
+
+def with_vgg(study: Study, source: str) -> Study:
+    """The study with `source` (losses.load_vgg) in those of its rows that have L_per."""
+    variants = {key: replace(v, change=v.change | ({"vgg": source} if "vgg" in v.change else {}))
+                for key, v in study.variants.items()}
+    return replace(study, variants=variants)
 
 
 def shared(first: Checkpoint | None, cfg: Config) -> Checkpoint:
@@ -148,6 +172,8 @@ def train_seed(cfg: Config, folder: Path, variants: dict[str, Variant], device: 
     """The rows of one seed, each in a run folder of its own."""
     first = None
     for key, variant in variants.items():
+        if variant.of is not None:
+            continue
         print(f"\nseed {cfg.seed}: {variant.name}")
         train_variant(replace(cfg, **variant.change), folder / key, first, device, train)
         first = first or Checkpoint.read(folder / key)
@@ -161,7 +187,7 @@ def score_seed(cfg: Config, folder: Path, variants: dict[str, Variant], device: 
     """
     wanting = [key for key in variants if not (folder / key / "scores.json").is_file()]
     if wanting:
-        runs = {key: load_run(folder / key, device) for key in wanting}
+        runs = {key: load_run(folder / (variants[key].of or key), device) for key in wanting}
         with tempfile.TemporaryDirectory(dir=folder, prefix=".score-") as work:
             for key, scores in scored(cfg, runs, variants, folder, Path(work), device):
                 with replacing(folder / key / "scores.json") as temporary:
@@ -171,7 +197,10 @@ def score_seed(cfg: Config, folder: Path, variants: dict[str, Variant], device: 
 
 def scored(cfg: Config, runs: dict[str, Run], variants: dict[str, Variant], folder: Path,
            work: Path, device: torch.device) -> Iterator[tuple[str, dict[str, float]]]:
-    """(row, scores) of each of a seed's runs; also writes the disentangle.md of each."""
+    """(row, scores) of each of a seed's runs; also writes the disentangle.md of each.
+
+    A row that shares another's run has no scores of its own for what is measured of the run.
+    """
     benches, judges = {}, None
     for key, run in runs.items():
         # All that is prepared but the crops is the same for all rows.
@@ -183,8 +212,13 @@ def scored(cfg: Config, runs: dict[str, Run], variants: dict[str, Variant], fold
             judges = make_judges(cfg, bench.train, bench.heldout, work, device)
             takes = bench.train.takes + bench.heldout.takes
             reader = factors.train_reader(bench.world, takes, cfg.seed)
-        row = table(run, bench.train, bench.heldout, judges, ("audio_pose",))[0]
+        shown = variants[key].scored
+        row = table(run, bench.train, bench.heldout, judges, (shown,))[0]
         scores = {name: float(score) for name, score in row.items() if name not in ("row", "what")}
+        (folder / key).mkdir(exist_ok=True)
+        if variants[key].of is not None:
+            yield key, scores
+            continue
         apart = disentangle.measure(bench, reader, judges.landmarks, unseen, cfg.seed)
         text = disentangle.markdown(apart, f"{variants[key].name}, seed {cfg.seed}.")
         with replacing(folder / key / "disentangle.md") as temporary:
@@ -213,7 +247,7 @@ def rows_of(found: dict[int, dict[str, dict[str, float]]], variants: dict[str, V
     for key, variant in variants.items():
         row: dict = {"model": variant.name, "seeds": len(found)}
         for score in shown:
-            values = np.array([found[seed][key][score] for seed in found])
+            values = np.array([found[seed][key].get(score, np.nan) for seed in found])
             row[score] = float(values.mean())
             row[f"{score} +-"] = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
         rows.append(row)
@@ -224,9 +258,10 @@ def markdown(rows: list[dict], shown: tuple[str, ...]) -> str:
     """The table: mean and, where there are several seeds, spread in one cell."""
     lines = []
     for row in rows:
-        cells = [f"{row[score]:.3f}" for score in shown]
+        cells = ["-" if np.isnan(row[score]) else f"{row[score]:.3f}" for score in shown]
         if row["seeds"] > 1:
-            cells = [f"{cell} ± {row[f'{score} +-']:.3f}" for cell, score in zip(cells, shown)]
+            cells = [cell if cell == "-" else f"{cell} ± {row[f'{score} +-']:.3f}"
+                     for cell, score in zip(cells, shown)]
         lines.append([row["model"], *cells])
     return tables.markdown(["", *shown], lines)
 

@@ -75,16 +75,19 @@ class HeldoutTake:
         return self.run.codes.tables["ex"].weight[self.training_frames()]
 
     def render(self, ex: Float[Tensor, "_ k"], only: Int[np.ndarray, "n"],
-               f_a: Float[np.ndarray, "T w d"] | None = None) -> Iterable[np.ndarray]:
+               f_a: Float[np.ndarray, "T w d"] | None = None, f_lip: Tensor | None = None
+               ) -> Iterable[np.ndarray]:
         """Iterator over the rendered frames `only` (n,), (H, W, 3) uint8 each.
 
-        ex: C_ex of all T frames, or one that stays (1, d); f_a: sound features, if not the take's.
+        ex: C_ex of all T frames, or one that stays (1, d); f_a: sound features, if not the take's;
+        f_lip (n, d_lip): what moves the lips, if not the sound.
         """
         codes = {factor: self.labelled(factor) for factor in LABELS}
         codes["ex"] = ex[torch.from_numpy(only)] if len(ex) > 1 else ex
         poses = torch.from_numpy(self.take.cam_to_head[self.heldout_set.frame[self.index[only]]])
         f_a = self.heldout_set.f_a[self.index] if f_a is None else f_a
-        return render_frames(self.run, codes, lip_features(self.run, f_a[only]),
+        f_lip = lip_features(self.run, f_a[only]) if f_lip is None else f_lip
+        return render_frames(self.run, codes, f_lip,
                              torch.from_numpy(self.take.K), poses,
                              torch.from_numpy(self.take.background), self.rest)
 
@@ -98,6 +101,16 @@ def truth(held: HeldoutTake, only: np.ndarray):
 def audio_pose(held: HeldoutTake, only: np.ndarray, f_a: np.ndarray | None = None):
     ex = held.trained_ex().flip(0)  # backwards from the last frame of training, then to and fro
     return held.render(ex[back_and_forth(len(ex), len(held.index))], only, f_a)
+
+
+def lips_pose(held: HeldoutTake, only: np.ndarray):
+    if held.run.e_lip is None:
+        return audio_pose(held, only)
+    lips = torch.from_numpy(held.heldout_set.lips[held.index[only]]).to(held.run.device)
+    with torch.no_grad():
+        f_lip = held.run.e_lip(lips)
+    ex = held.trained_ex().flip(0)
+    return held.render(ex[back_and_forth(len(ex), len(held.index))], only, f_lip=f_lip)
 
 
 def audio_pose_mean(held: HeldoutTake, only: np.ndarray):
@@ -119,6 +132,7 @@ def audio_shuffled(held: HeldoutTake, only: np.ndarray):
 ROWS = {
     "truth": ("true frames against themselves (the landmark regressor's own error)", truth),
     "audio_pose": ("audio and pose only (C_ex replays the training frames)", audio_pose),
+    "lips_pose": ("true lips and pose (F_lip of E_lip in place of F_al of the sound)", lips_pose),
     "audio_pose_mean": ("audio and pose only (C_ex stays at its mean)", audio_pose_mean),
     "extractor": ("audio, pose, and C_ex read from the held-out frame by the extractor",
                   extractor_reads),

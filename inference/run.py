@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audio import AudioEncoder
+from audio import AudioEncoder, LipEncoder
 from config import Config
 from data.corpus import Corpus
 from data.take import Take
@@ -171,6 +171,7 @@ class Run:
     backgrounds: Tensor  # (n, H, W, 3) uint8
     device: torch.device
     folder: Path | None = None  # where it was loaded from
+    e_lip: LipEncoder | None = None
 
     def take(self, name: str | None = None, option: str = "subject") -> dict:
         """The take called `name`; of a subject of that name, or for None of all, the first one.
@@ -219,13 +220,16 @@ def _build_run(checkpoint: Checkpoint, device: torch.device, folder: Path) -> Ru
     codes.load_state_dict(checkpoint.codes)
     if cfg.code_per_frame:
         codes = codes.of_frames(middle_frames(checkpoint.takes))
-    e_audio = None
+    e_audio = e_lip = None
     if cfg.sync:
         e_audio = AudioEncoder(checkpoint.d_audio, cfg.audio_window, cfg.d_lip, cfg.sound_layers)
         e_audio.load_state_dict(checkpoint.e_audio)
         e_audio.eval().to(device)
+        e_lip = LipEncoder(cfg.d_lip)
+        e_lip.load_state_dict(checkpoint.e_lip)
+        e_lip.eval().to(device)
     return Run(cfg, model.eval().to(device), codes.to(device), extractor.eval().to(device), e_audio,
-               checkpoint.takes, checkpoint.backgrounds, device, folder)
+               checkpoint.takes, checkpoint.backgrounds, device, folder, e_lip)
 
 
 def middle_frames(takes: list[dict]) -> dict[str, Tensor]:
