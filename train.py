@@ -266,12 +266,16 @@ def train_field(trainer: FieldTrainer, checkpoint: Checkpoint, out: Path, log: L
 
 # ---- The stages in order -------------------------------------------------------------------------
 
-def run_stages(checkpoint: Checkpoint, out: Path, device: torch.device) -> None:
-    """Sec. 3: run the stages that the checkpoint does not hold yet, then write the report."""
+def run_stages(checkpoint: Checkpoint, out: Path, device: torch.device, work: Path | None = None
+               ) -> None:
+    """Sec. 3: run the stages that the checkpoint does not hold yet, then write the report.
+
+    work: a folder where runs on the same data find the prepared frames; else they are of this run.
+    """
     cfg = checkpoint.cfg
     parallel.check_pairs(cfg.pairs)
     vgg = losses.load_vgg(cfg.vgg, cfg.vgg_layers, cfg.seed, device)
-    corpus, heldout = prepare(cfg, open_work(out), device, out / FOUND)
+    corpus, heldout = prepare(cfg, work or open_work(out), device, out / FOUND)
     overview.write(corpus.takes, out / "prepared.png")
     if checkpoint.takes is not None:
         check_takes(cfg, checkpoint.takes, corpus)

@@ -31,7 +31,7 @@ from inference.run import Checkpoint, Run, load_run
 from tools.errors import replacing
 
 # train.run_stages, which is handed in, because evaluation does not import train.
-Train = Callable[[Checkpoint, Path, torch.device], None]
+Train = Callable[[Checkpoint, Path, torch.device, Path], None]
 
 
 @dataclass(frozen=True)
@@ -154,15 +154,18 @@ def shared(first: Checkpoint | None, cfg: Config) -> Checkpoint:
 
 
 def train_variant(cfg: Config, out: Path, first: Checkpoint | None, device: torch.device,
-                  train: Train) -> None:
-    """Train one row into `out`, or go on with it; `first`: checkpoint of the seed's first row."""
+                  train: Train, work: Path) -> None:
+    """Train one row into `out`, or go on with it.
+
+    first: checkpoint of the seed's first row; work: where all rows find the prepared frames.
+    """
     start = Checkpoint.read(out) if (out / "checkpoint.pt").is_file() else shared(first, cfg)
-    if start.iteration == cfg.iters and not (out / "prepared").exists():
+    if start.iteration == cfg.iters and (out / "minutes.json").is_file():
         return
     out.mkdir(parents=True, exist_ok=True)
     (out / "scores.json").unlink(missing_ok=True)  # of a shorter training
     started = time.monotonic()
-    train(replace(start, cfg=cfg), out, device)
+    train(replace(start, cfg=cfg), out, device, work)
     with replacing(out / "minutes.json") as temporary:
         temporary.write_text(json.dumps((time.monotonic() - started) / 60))
 
@@ -171,12 +174,21 @@ def train_seed(cfg: Config, folder: Path, variants: dict[str, Variant], device: 
                train: Train) -> None:
     """The rows of one seed, each in a run folder of its own."""
     first = None
-    for key, variant in variants.items():
-        if variant.of is not None:
-            continue
-        print(f"\nseed {cfg.seed}: {variant.name}")
-        train_variant(replace(cfg, **variant.change), folder / key, first, device, train)
-        first = first or Checkpoint.read(folder / key)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".frames-") as work:
+        for key, variant in variants.items():
+            if variant.of is not None:
+                continue
+            print(f"\nseed {cfg.seed}: {variant.name}")
+            now = replace(cfg, **variant.change)
+            frames = Path(work) / crops_of(now)
+            train_variant(now, folder / key, first, device, train, frames)
+            first = first or Checkpoint.read(folder / key)
+
+
+def crops_of(cfg: Config) -> str:
+    """What a row's prepared frames differ in from another's: the extractor's crops."""
+    return "blanked" if cfg.blank_mouth else "whole"
 
 
 def score_seed(cfg: Config, folder: Path, variants: dict[str, Variant], device: torch.device
@@ -203,8 +215,7 @@ def scored(cfg: Config, runs: dict[str, Run], variants: dict[str, Variant], fold
     """
     benches, judges = {}, None
     for key, run in runs.items():
-        # All that is prepared but the crops is the same for all rows.
-        crops = "blanked" if run.cfg.blank_mouth else "whole"
+        crops = crops_of(run.cfg)
         if crops not in benches:
             benches[crops], unseen = disentangle.open_bench(run, work / crops)
         bench = replace(benches[crops], run=run)
