@@ -133,12 +133,13 @@ def watched(function: Callable) -> Callable:
         arrays = list(arrays_in([given, named]))
         before = [np.array(as_numpy(a)) for a in arrays]
         answer = function(*given, **named)
-        changed = [i for i, (a, old) in enumerate(zip(arrays, before))
-                   if not np.array_equal(as_numpy(a), old, equal_nan=True)]
+        changed = [(as_numpy(a), old) for a, old in zip(arrays, before)
+                   if not np.array_equal(as_numpy(a), old, equal_nan=old.dtype.kind == "f")]
+        for now, old in changed:
+            now[...] = old  # for the questions that come
         if changed:
-            raise NoAnswer(f"it changes its {'argument' if len(arrays) == 1 else 'arguments'} "
-                           "in place, and the program goes on using what it handed in: "
-                           "work on a copy")
+            raise NoAnswer("it changes an argument in place, and the program goes on using what it "
+                           "handed in: work on a copy")
         return answer
     return call
 

@@ -1,114 +1,266 @@
-"""runner.py - checks a folder of answers, each in a process of its own (no part of the paper).
+"""runner.py - checks a folder of answers (no part of the paper).
 
-So a loop without end or a crash costs one line. The questions, and the hints, are in questions/.
+Each function runs in a process of its own (worker.py) and gets its questions from here, where its
+answers are compared. So a loop without end or a crash costs one line, and no file can change how
+it, or another one, is judged. The questions, and the hints, are in questions/.
 
 In:  a folder of students' files. Out: verdicts, and one printed line per exercise.
 Read next: checks.py.
 """
 from __future__ import annotations
 
-import importlib.util
-import inspect
-import io
+import base64
 import json
-import multiprocessing
-import warnings
-from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
+import os
+import pickle
+import queue
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from classroom.checks import NoAnswer, Verdict, diagnose, shortened
-from classroom.registry import is_ours, link_of
+import numpy as np
+import torch
+
+from classroom import checks
+from classroom.checks import NoAnswer, StudentError, Verdict, arrays_in, diagnose
+from classroom.registry import ROOT, link_of
 from classroom.stubs import EXERCISES
 from tools.errors import InputError
 
 LIMIT = 20.0  # seconds that one exercise may take
+STARTING = 120.0  # seconds in which Python and torch must be loaded
 WIDTH = max(map(len, EXERCISES))  # of the column of names
 PRINTED = 10  # lines that a student's function printed, shown above its line
 
 
+class Ended(BaseException):
+    """The student's process is gone, or was ended: the status and the text of its verdict.
+
+    No Exception, since after those diagnose goes on with the next question.
+    """
+
+
+# ------------------------------------------------------------------------------------- the process
+
+class Worker:
+    """A running worker.py: one exercise at a time."""
+
+    def __init__(self):
+        self.process, self.deadline, self.limit, self.printed = None, 0.0, LIMIT, ""
+
+    def begin(self, name: str, file: Path, limit: float) -> str | None:
+        """Load a student's file in a process of its own; returns what is wrong with it.
+
+        From then on the exercise has `limit` seconds in all.
+        """
+        link, self.printed, self.limit = link_of(name), "", limit
+        if self.process is None or self.process.poll() is not None:
+            self.start()
+        self.deadline = time.monotonic() + limit
+        job = {"module": link.module, "name": link.name, "file": str(file.resolve())}
+        return self.ask(job)["fault"]
+
+    def start(self) -> None:
+        """A new process. What it sends is read by a thread, so that waiting for it can end."""
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-B", str(ROOT / "classroom" / "worker.py")], env=environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        self.replies: queue.SimpleQueue = queue.SimpleQueue()
+        threading.Thread(target=receive, args=(self.process.stdout, self.replies),
+                         daemon=True).start()
+        try:
+            self.replies.get(timeout=STARTING)  # Python and torch are loaded
+        except queue.Empty:
+            self.close()
+            raise Ended("stopped", f"Python did not start within {STARTING:g} s") from None
+
+    def ask(self, request: dict | None) -> dict:
+        """Send a request and wait for its reply. Raises Ended, StudentError."""
+        message = pickle.dumps(request)
+        try:
+            self.process.stdin.write(struct.pack("<I", len(message)) + message)
+            self.process.stdin.flush()
+            reply = self.replies.get(timeout=max(0.0, self.deadline - time.monotonic()))
+        except (BrokenPipeError, queue.Empty) as error:
+            gone = isinstance(error, BrokenPipeError)
+            self.close()
+            if gone:
+                raise Ended("crashed", "it ended Python itself") from None
+            raise Ended("stopped", f"no answer after {self.limit:g} s; a loop without end?") from None
+        if "ended" in reply:
+            code = reply["ended"]
+            raise Ended("crashed", f"it ended Python itself (exit code {code})")
+        self.printed += reply.pop("printed", "")
+        if "error" in reply:
+            error = reply["error"]
+            raise StudentError(error["text"], error["kinds"], error["at"] and tuple(error["at"]))
+        return reply
+
+    def finish(self) -> None:
+        """End the exercise; the worker waits for the next one."""
+        try:
+            self.deadline = time.monotonic() + LIMIT
+            self.ask(None)
+        except Ended:
+            pass
+
+    def close(self) -> None:
+        """End the process and all that it has started."""
+        if self.process is None:
+            return
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except (AttributeError, ProcessLookupError, PermissionError):  # no groups; gone
+            self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            pipe.close()
+        self.process = None
+
+
+def receive(pipe, replies: queue.SimpleQueue) -> None:
+    """Read replies until the process ends. JSON only: what comes from there is not to be run."""
+    try:
+        while len(head := pipe.read(4)) == 4:
+            replies.put(json.loads(pipe.read(struct.unpack("<I", head)[0])))
+    except (ValueError, OSError):  # damaged, or closed
+        pass
+    replies.put({"ended": -9})
+
+
+def decoded(value: dict):
+    """What the student's function returned, from worker.encoded."""
+    kind = value["kind"]
+    if kind == "plain":
+        return value["value"]
+    if kind in ("list", "tuple"):
+        return (tuple if kind == "tuple" else list)(decoded(part) for part in value["parts"])
+    if kind == "dict":
+        return dict(zip(value["keys"], map(decoded, value["parts"])))
+    if kind == "other":
+        return type(value["name"], (), {})()
+    data = np.frombuffer(base64.b64decode(value["data"]), np.dtype(value["dtype"]))
+    array = data.reshape(value["shape"]).copy()
+    return torch.from_numpy(array) if kind == "tensor" else array
+
+
+class Differentiable(torch.autograd.Function):
+    """The outputs of a call, whose gradients the student's process gives."""
+
+    @staticmethod
+    def forward(ctx, backward: Callable, outputs: list[torch.Tensor], *leaves: torch.Tensor):
+        ctx.backward_there = backward
+        return tuple(output.clone() for output in outputs)
+
+    @staticmethod
+    def backward(ctx, *cotangents: torch.Tensor):
+        return None, None, *ctx.backward_there(cotangents)
+
+
+def over_there(worker: Worker) -> Callable:
+    """The student's function: a call of it happens in the worker, its gradients too."""
+    def function(*given, **named):
+        arrays = list(arrays_in([given, named]))
+        leaves = [i for i, a in enumerate(arrays) if getattr(a, "requires_grad", False)]
+        plain = bare((given, named))
+        reply = worker.ask({"do": "call", "given": plain[0], "named": plain[1], "leaves": leaves,
+                            "seed": checks.run_seed})
+        for array, now in zip(arrays, map(decoded, reply["after"])):
+            take_over(array, now)
+        outputs: list[torch.Tensor] = []
+        answer = with_outputs(reply["answer"], outputs)
+        if not outputs:
+            return answer(())
+
+        def backward(cotangents: tuple[torch.Tensor, ...]) -> list[torch.Tensor | None]:
+            request = {"do": "backward", "number": reply["number"],
+                       "cotangents": [c.detach() for c in cotangents]}
+            return [None if g is None else decoded(g) for g in worker.ask(request)["gradients"]]
+
+        return answer(Differentiable.apply(backward, outputs, *(arrays[i] for i in leaves)))
+    return function
+
+
+def bare(value: object):
+    """The same without gradients, which a pickle cannot carry."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: bare(part) for key, part in value.items()}
+    return type(value)(map(bare, value)) if type(value) in (list, tuple) else value
+
+
+def take_over(array: np.ndarray | torch.Tensor, now: np.ndarray | torch.Tensor) -> None:
+    """Change an argument as the student's function has changed its copy; checks.watched looks."""
+    if isinstance(array, torch.Tensor):
+        with torch.no_grad():
+            if array.shape == now.shape and not torch.equal(array, now):
+                array.copy_(now)
+    elif not np.array_equal(array, now, equal_nan=array.dtype.kind == "f"):
+        array[...] = now
+
+
+def with_outputs(value: dict, outputs: list[torch.Tensor]) -> Callable:
+    """Adds the tensors that have a gradient to `outputs`; gives the answer, once they are joined.
+
+    The function that is returned takes those tensors as the graph of this process knows them.
+    """
+    if "parts" in value:
+        parts = [with_outputs(part, outputs) for part in value["parts"]]
+        return lambda joined: decoded_parts(value, [part(joined) for part in parts])
+    found = decoded(value)
+    if "output" not in value:
+        return lambda joined: found
+    outputs.append(found)
+    return lambda joined: joined[value["output"]]
+
+
+def decoded_parts(value: dict, parts: list):
+    if value["kind"] == "dict":
+        return dict(zip(value["keys"], parts))
+    return tuple(parts) if value["kind"] == "tuple" else parts
+
+
 # ------------------------------------------------------------------------------------------- checks
 
-def student_function(file: Path, name: str):
-    """The function `name` of a student's file. Raises what the file raises, NoAnswer without it."""
-    spec = importlib.util.spec_from_file_location(f"student_{file.stem}", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not callable(getattr(module, name, None)):
-        raise NoAnswer(f"{file.name} has no function {name}; was it renamed?")
-    return getattr(module, name)
-
-
-def borrowed_from(function, file: Path) -> str | None:
-    """The module of ours from which a student's function was imported, if it was."""
-    code = getattr(inspect.unwrap(function), "__code__", None)  # a callable object has none
-    home = Path(code.co_filename).resolve() if code else file.resolve()
-    return home.name if is_ours(home) and home != file.resolve() else None
-
-
-def judge(name: str, folder: Path) -> Verdict:
-    """Check one exercise in this process."""
-    file, function = folder / f"{name}.py", link_of(name).name
+def judge(name: str, folder: Path, limit: float = LIMIT, worker: Worker | None = None) -> Verdict:
+    """Check one exercise. worker: one that is running; else one that is ended afterwards."""
+    file = folder / f"{name}.py"
     if not file.is_file():
         return Verdict(name, "not started", f"there is no {file.name}; `start` writes it")
+    running = worker or Worker()
     try:
-        answer = student_function(file, function)
-    except NoAnswer as error:
-        return Verdict(name, "crashed", str(error))
-    except SyntaxError as error:
-        where = Path(error.filename or file)
-        imported = where.resolve() != file.resolve()  # the error is in another module
-        where = f"{where.name}, " if imported else ""
-        line = f"line {error.lineno}" if error.lineno else "it"
-        code = f", `{shortened(error.text.strip())}`," if (error.text or "").strip() else ""
-        return Verdict(name, "crashed", f"{where}{line}{code} is not Python: {error.msg}")
-    except (Exception, SystemExit) as error:
-        fault = f"{type(error).__name__}: {error}".split("\n")[0]
-        return Verdict(name, "crashed", f"{file.name} cannot be loaded: {fault}")
-    if ours := borrowed_from(answer, file):
-        hint = f"{function} is imported from {ours}, our own; write yours"
-        return Verdict(name, "not started", hint)
-    return diagnose(EXERCISES[name], answer)
-
-
-def work(pipe, folder: Path, names: list[str]) -> None:
-    """In a process of its own: judge the exercises; send each verdict and what was printed."""
-    warnings.simplefilter("ignore")  # they would stand between the lines of the report
-    pipe.send("ready")
-    for name in names:
-        printed = io.StringIO()
-        with redirect_stdout(printed), redirect_stderr(printed):
-            verdict = judge(name, folder)
-        pipe.send((verdict, printed.getvalue()))
+        if fault := running.begin(name, file, limit):
+            return Verdict(name, "crashed", fault)
+        verdict = diagnose(EXERCISES[name], over_there(running))
+        running.finish()
+        return verdict
+    except StudentError as error:  # while the file was loaded
+        status = "not started" if "Borrowed" in error.kinds else "crashed"
+        return Verdict(name, status, str(error))
+    except Ended as error:
+        return Verdict(name, *error.args)
+    finally:
+        if worker is None:
+            running.close()
 
 
 def check(folder: Path, names: list[str], limit: float) -> Iterator[tuple[Verdict, str]]:
-    """Verdict and printed text of each exercise; after a crash or a stop a new process goes on."""
-    context, waiting = multiprocessing.get_context("spawn"), list(names)
-    while waiting:
-        pipe, far_end = context.Pipe()
-        process = context.Process(target=work, args=(far_end, folder, waiting), daemon=True)
-        process.start()
-        far_end.close()
-        try:
-            pipe.recv()  # Python and torch are loaded: the time of the first exercise begins
-            while waiting:
-                if not pipe.poll(limit):
-                    fault = f"no answer after {limit:g} s; a loop without end?"
-                    yield Verdict(waiting.pop(0), "stopped", fault), ""
-                    break
-                answer = pipe.recv()
-                waiting.pop(0)
-                yield answer
-        except EOFError:
-            process.join()
-            fault = f"it ended Python itself (exit code {process.exitcode})"
-            yield Verdict(waiting.pop(0), "crashed", fault), ""
-        finally:
-            process.kill()
-            process.join()
-            pipe.close()
+    """Verdict and printed text of each exercise."""
+    worker = Worker()
+    try:
+        for name in names:
+            worker.printed = ""
+            yield judge(name, folder, limit, worker), worker.printed
+    finally:
+        worker.close()
 
 
 def report(results: Iterator[tuple[Verdict, str]], count: int) -> list[Verdict]:
