@@ -237,14 +237,15 @@ def judge(name: str, folder: Path, limit: float = LIMIT, worker: Worker | None =
         return Verdict(name, "not started", f"there is no {file.name}; `start` writes it")
     running = worker or Worker()
     try:
-        if fault := running.begin(name, file, limit):
-            return Verdict(name, "crashed", fault)
-        verdict = diagnose(EXERCISES[name], over_there(running))
+        try:
+            fault = running.begin(name, file, limit)
+            verdict = Verdict(name, "crashed", fault) if fault else \
+                diagnose(EXERCISES[name], over_there(running))
+        except StudentError as error:  # while the file was loaded
+            status = "not started" if "Borrowed" in error.kinds else "crashed"
+            verdict = Verdict(name, status, str(error))
         running.finish()
         return verdict
-    except StudentError as error:  # while the file was loaded
-        status = "not started" if "Borrowed" in error.kinds else "crashed"
-        return Verdict(name, status, str(error))
     except Ended as error:
         return Verdict(name, *error.args)
     finally:

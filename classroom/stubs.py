@@ -26,7 +26,6 @@ SESSIONS = {  # a course of six meetings, each with its exercises in order
 MODULES = field, losses, inputs
 FOUND = {e.name: e for module in MODULES for e in vars(module).values() if isinstance(e, Exercise)}
 EXERCISES = {name: FOUND[name] for names in SESSIONS.values() for name in names.split()}
-TOOLS = {"math", "np", "torch", "F"}  # imported by a stub where our module does so, used or not
 
 
 def choose(only: str | None) -> list[str]:
@@ -54,9 +53,13 @@ def function_node(link: Link) -> tuple[ast.Module, ast.FunctionDef, list[str]]:
 
 
 def imports_for(link: Link, tree: ast.Module, function: ast.FunctionDef) -> list[str]:
-    """Import lines for TOOLS and for every name that the function takes from around it."""
+    """Import lines for every name that the function takes from around it.
+
+    And for torch, or where it works on arrays NumPy: its author may not need it, a student will.
+    """
     mentioned = {n.id for n in ast.walk(function) if isinstance(n, ast.Name)}
-    used = mentioned - {a.arg for a in function.args.args} | TOOLS
+    used = mentioned - {a.arg for a in function.args.args}
+    used |= {"torch"} if "Tensor" in mentioned else {"np"}
     lines, own = [], []
     for node in tree.body:
         imports = isinstance(node, (ast.Import, ast.ImportFrom))
@@ -65,7 +68,8 @@ def imports_for(link: Link, tree: ast.Module, function: ast.FunctionDef) -> list
             lines += [ast.unparse(node)] if node.names else []
         targets = node.targets if isinstance(node, ast.Assign) else [node]
         names = [getattr(t, "name", None) or getattr(t, "id", None) for t in targets]
-        own += [name for name in names if name in used and name != function.name]
+        own += [name for name in names if name in used and name != function.name
+                and not name.startswith("_")]
     return lines + (["", f"from {link.module} import {', '.join(own)}"] if own else [])
 
 

@@ -154,7 +154,8 @@ def guard(module: str, name: str, folder: Path) -> None:
         except OSError:
             return
         if (found.st_dev, found.st_ino) in secret:
-            raise Borrowed(f"it reads {os.path.basename(path)}, where {name} stands; write yours")
+            raise Borrowed(f"it reads {os.path.relpath(resolve(path), ROOT)}, where the answer "
+                           "stands; write yours")
 
     sys.addaudithook(hook)
 

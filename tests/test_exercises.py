@@ -7,6 +7,7 @@ import importlib
 import inspect
 import json
 import math
+import runpy
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import torch
 
 import exercises
 from classroom import runner, stubs
-from classroom.checks import Exercise, NoAnswer, Probe, diagnose, gradient
+from classroom.checks import Exercise, NoAnswer, Probe, diagnose, gradient, watched
 from classroom.registry import link_of
 from classroom.stubs import EXERCISES
 from mutants import MUTANTS
@@ -200,7 +201,7 @@ def test_lost_gradients_are_explained():
     leaf = torch.ones(2, requires_grad=True)
     with pytest.raises(NoAnswer, match="carries no gradient"):
         gradient(leaf.sum().detach(), leaf)
-    with pytest.raises(NoAnswer, match="does not depend on"):
+    with pytest.raises(NoAnswer, match="an argument that it should depend on"):
         gradient((2 * torch.ones(1, requires_grad=True)).sum(), leaf)
     assert gradient((leaf**2).sum(), leaf).tolist() == [2, 2]
     square = torch.ones(2, 2, requires_grad=True)
@@ -217,7 +218,7 @@ def folder(tmp_path_factory):
 
 
 def student(folder, name):
-    return runner.student_function(folder / f"{name}.py", link_of(name).name)
+    return runpy.run_path(str(folder / f"{name}.py"))[link_of(name).name]
 
 
 @each_exercise
@@ -242,10 +243,15 @@ def test_a_stub_follows_our_source(tmp_path, monkeypatch):
     assert "temperature: float = 0.25" in stub and "logsumexp(1)" not in stub and "import math\n" in stub
 
 
-def test_a_stub_has_the_tools_that_a_student_reaches_for(folder):
-    """Our Eq. 9 uses neither, its author may."""
-    text = (folder / "eq9.py").read_text()
-    assert "\nimport torch\n" in text and "\nfrom torch.nn import functional as F\n" in text
+def test_a_stub_imports_torch_for_tensors_and_numpy_for_arrays_and_no_private_name(folder):
+    """Our Eq. 2 needs neither, its author may."""
+    assert "\nimport torch\n" in (folder / "eq2.py").read_text()
+    for name in ("sync", "light_turned"):
+        text = (folder / f"{name}.py").read_text()
+        assert "\nimport numpy as np\n" in text and "import torch" not in text
+    for name in EXERCISES:
+        imported = [line for line in (folder / f"{name}.py").read_text().splitlines() if line.startswith("from ")]
+        assert not [line for line in imported if " _" in line], name
 
 
 def test_start_never_writes_over_a_file(tmp_path, capsys):
@@ -355,33 +361,116 @@ def test_check_survives_what_students_write(tmp_path, capsys, monkeypatch):
     assert said[-1] == "0 of 9 passed; next: eq2 (easy)"
 
 
-def test_a_syntax_error_shows_its_line(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    folder = exercises.Path(".")
-    (folder / "eq6.py").write_text("if m\n    return 1\n")
-    assert runner.judge("eq6", folder).message == "line 1, `if m`, is not Python: expected ':'"
-    (folder / "eq5.py").write_text("import eq6\n")
-    assert runner.judge("eq5", folder).message == "eq6.py, line 1, `if m`, is not Python: expected ':'"
-    (folder / "eq6.py").write_bytes(b"x = '\xff'\n")  # not UTF-8
-    assert "is not Python" in runner.judge("eq6", folder).message
-    (folder / "eq6.py").write_bytes(b"x = 1\0\n")
-    assert runner.judge("eq6", folder).message == "it is not Python: source code string cannot contain null bytes"
+@pytest.fixture(scope="module")
+def worker():
+    """One process for many trials: each file has a fork of its own."""
+    found = runner.Worker()
+    yield found
+    found.close()
 
 
-def test_a_function_that_is_only_imported_does_not_count(tmp_path):
-    stubs.start(tmp_path, ["eq8", "eq9"])
-    (tmp_path / "eq8.py").write_text("from losses import info_nce\n")
-    verdict = runner.judge("eq8", tmp_path)
-    assert (verdict.status, verdict.message) == ("not started",
-                                                 "info_nce is imported from losses.py, our own; write yours")
+def test_a_syntax_error_shows_its_line(tmp_path, worker):
+    judge = lambda name: runner.judge(name, tmp_path, 20.0, worker).message
+    (tmp_path / "eq6.py").write_text("if m\n    return 1\n")
+    assert judge("eq6") == "line 1, `if m`, is not Python: expected ':'"
+    (tmp_path / "eq5.py").write_text("import eq6\n")
+    assert judge("eq5") == "eq6.py, line 1, `if m`, is not Python: expected ':'"
+    (tmp_path / "eq6.py").write_bytes(b"x = '\xff'\n")  # not UTF-8
+    assert "is not Python" in judge("eq6")
+    (tmp_path / "eq6.py").write_bytes(b"x = 1\0\n")
+    assert judge("eq6") == "it is not Python: source code string cannot contain null bytes"
+
+
+SUM = "def info_nce(anchor, positive, negatives, tau=0.5):\n    return anchor.sum()\n"
+TRICKS = {  # what a file may try, and what its verdict says
+    "from losses import info_nce\n": ("not started", "info_nce is imported from losses.py, our own; write yours"),
+    "import losses\ndef info_nce(*a, **k):\n    return losses.info_nce(*a, **k)\n": ("not started", "our own"),
+    "import functools, audio\ninfo_nce = functools.partial(audio.losses.info_nce)\n": ("not started", "our own"),
+    "import importlib, losses\ninfo_nce = importlib.reload(losses).info_nce\n":
+        ("not started", "it reads losses.py, where the answer stands"),
+    "import inspect, losses\nexec(inspect.getsource(losses))\n": ("not started", "it reads losses.py"),
+    f"import runpy\ninfo_nce = runpy.run_path({str(stubs.ROOT / 'losses.py')!r})['info_nce']\n":
+        ("not started", "it reads losses.py"),
+    "from classroom.questions import losses\n" + SUM: ("not started", "it reads classroom/questions/"),
+    "from classroom import checks\nchecks.equal = lambda *_: True\n" + SUM: ("not started", "it reads classroom/"),
+    "import gc, types\nours = [o for o in gc.get_objects() if type(o) is types.FunctionType and o.__name__ == "
+    "'info_nce']\ninfo_nce = ours[0]\n": ("crashed", "IndexError"),
+    "import numpy, torch\nnumpy.allclose = torch.allclose = lambda *_, **__: True\n" + SUM: ("wrong", "got 8, want"),
+    "class Equal:\n    def __eq__(self, other):\n        return True\ndef info_nce(*_):\n    return Equal()\n":
+        ("wrong", "the function returns a Equal, not a tensor"),
+    "import subprocess\nsubprocess.run(['true'])\n" + SUM: ("crashed", "it asks for subprocess.Popen"),
+    "from pathlib import Path\nPath(__file__).with_name('eq9.py').write_text('')\n" + SUM:
+        ("crashed", "it writes the file eq9.py; print instead"),
+    "import os\nos.rename(__file__, __file__ + '2')\n" + SUM: ("crashed", "it asks for os.rename"),
+    "import os\ndef info_nce(*_):\n    os._exit(0)\n": ("crashed", "it ended Python itself (exit code 0)"),
+    "import torch\ndef info_nce(a, *_):\n    return torch.tensor({4: 2.3978952727983707}.get(a.shape[-1], 1.0))\n":
+        ("wrong", "got 1, want")}
+
+
+@pytest.mark.parametrize("text, said", TRICKS.items(), ids=range(len(TRICKS)))
+def test_a_trick_does_not_pass(text, said, tmp_path, worker):
+    (tmp_path / "eq8.py").write_text(text)
+    verdict = runner.judge("eq8", tmp_path, 20.0, worker)
+    assert verdict.status == said[0] and said[1] in verdict.message, verdict
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["eq8.py"]
+
+
+def test_what_one_file_changes_does_not_reach_another(tmp_path, worker):
+    """It replaces what Eq. 8 stands on; before, the next exercise met the replacement."""
+    (tmp_path / "eq7.py").write_text("import losses\nlosses.cosine_similarity = None\nvelocity_loss = len\n")
     write_answer(tmp_path, "eq8", our_body("eq8"))
-    assert runner.judge("eq8", tmp_path).status == "passed"
+    assert runner.judge("eq7", tmp_path, 20.0, worker).status == "crashed"
+    assert runner.judge("eq8", tmp_path, 20.0, worker).status == "passed"
+
+
+def test_a_module_of_ones_own_is_ones_own_work(tmp_path, worker):
     (tmp_path / "mine.py").write_text("def doubled(a, b):\n    return 2 * (a * b).sum(-1)\n")
     (tmp_path / "eq9.py").write_text("import functools, mine\ncosine_similarity = functools.partial(mine.doubled)\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(tmp_path)
-        assert runner.judge("eq9", tmp_path).status == "wrong", "a module of one's own is one's own work"
+    assert runner.judge("eq9", tmp_path, 20.0, worker).status == "wrong"
+
+
+def asked_there(tmp_path, worker, body):
+    """The proxy of a student's Eq. 7, of four arguments, with that body."""
+    (tmp_path / "eq7.py").write_text(f"import torch\ndef velocity_loss(a, b, c, d):\n    {body}\n")
+    assert worker.begin("eq7", tmp_path / "eq7.py", 20.0) is None
+    return runner.over_there(worker)
+
+
+def test_what_comes_back_is_what_the_function_returned(tmp_path, worker):
+    function = asked_there(tmp_path, worker, "return [a + 1, {'x': (b, 2.5, None)}, int(c), d]")
+    one, two, three, four = function(torch.ones(2), np.arange(3), 7, torch.tensor([True]))
+    assert torch.equal(one, torch.full((2,), 2.0)) and three == 7 and type(three) is int
+    assert two["x"][0].dtype == np.int64 and two["x"][0].tolist() == [0, 1, 2] and two["x"][1:] == (2.5, None)
+    assert four.dtype == torch.bool
+    worker.finish()
+
+
+def test_gradients_come_through_and_a_missing_one_is_seen(tmp_path, worker):
+    function = asked_there(tmp_path, worker, "return (a**2 * b).sum() + c.detach().sum(), d")
+    a, b, c = (torch.tensor([2.0, 3.0], requires_grad=True) for _ in range(3))
+    answer, _ = function(a, b, c, 1)
+    assert answer.item() == 8 + 27 + 5
+    found = torch.autograd.grad(3 * answer, (a, b, c), allow_unused=True)
+    assert found[0].tolist() == [24, 54] and found[1].tolist() == [12, 27] and found[2] is None
+    with pytest.raises(NoAnswer, match="no gradient reaches `c`"):
+        gradient(function(a, b, c, 1)[0], a=a, c=c)
+    worker.finish()
+
+
+def test_an_argument_that_is_changed_there_is_changed_here(tmp_path, worker):
+    function = watched(asked_there(tmp_path, worker, "return a.mul_(2).sum()"))
+    given = torch.ones(2)
+    with pytest.raises(NoAnswer, match="changes an argument in place"):
+        function(given, 1, 2, 3)
+    assert given.tolist() == [1, 1], "put back for the next question"
+    worker.finish()
+
+
+def test_no_pickle_comes_back(tmp_path, worker):
+    """A pickle runs code where it is read; an answer is JSON, and what is no number has its class named."""
+    function = asked_there(tmp_path, worker, "return torch.nn.Linear(1, 1)")
+    assert type(function(1, 2, 3, 4)).__name__ == "Linear" and not isinstance(function(1, 2, 3, 4), torch.nn.Module)
+    worker.finish()
 
 
 def test_long_output_of_a_student_is_cut(capsys):
