@@ -64,6 +64,7 @@ class Config:
     av_offset: str = ALL("auto")  # ms by which the picture of clips leads their sound, or "auto"
     landmark_model: str | None = ALL(None)  # files for MediaPipe versions that bring none, for
     matte_model: str | None = ALL(None)  # clips without landmarks or matte of their own
+    mine: str | None = ALL(None)  # folder of a student's functions in place of ours, see mine.py
     preset: str = ALL("paper")
     seed: int = ALL(0)
     box: tuple[float, ...] = FIELD((-1.3, -2.0, -1.5, 1.3, 1.6, 1.4))  # dm, sampled: two corners

@@ -87,9 +87,9 @@ def cosine_similarity(a: Float[Tensor, "*#batch d"], b: Float[Tensor, "*#batch d
     The paper calls it a distance; larger means closer. Vectors lie along the last axis; the axes
     before it broadcast (the # in jaxtyping's shapes).
     """
-    norm_a, norm_b = a.norm(dim=-1, keepdim=True), b.norm(dim=-1, keepdim=True)
+    norms = (v.norm(dim=-1, keepdim=True) for v in (a, b))
     # A zero vector is 0 to everything, and has no gradient; a short one is as good as a long one.
-    a, b = (v / n.masked_fill(n == 0, math.inf) for v, n in ((a, norm_a), (b, norm_b)))
+    a, b = (v / norm.masked_fill(norm == 0, math.inf) for v, norm in zip((a, b), norms))
     return (a * b).sum(-1)
 
 
@@ -174,23 +174,21 @@ class VGG16(nn.Module):
                 return phi
 
 
-def load_vgg(source: str, layers: tuple[str, ...], seed: int = 0,
-             device: torch.device | str = "cpu") -> VGG16 | None:
+def load_vgg(source: str, layers: tuple[str, ...], seed: int = 0, device="cpu") -> VGG16 | None:
     """`--vgg`: "random" (seeded), "download" (published weights), "none", or a weight file's path.
 
     Raises InputError when the file is missing or is not VGG16's. Only tensors are unpickled.
     """
     if source == "none":
         return None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        vgg = VGG16(layers).to(device)
     if source == "random":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return VGG16(layers).to(device)
-    vgg = VGG16(layers)
+        return vgg
     try:
         if source == "download":
-            state = torch.hub.load_state_dict_from_url(VGG_URL, map_location="cpu",
-                                                       weights_only=True)
+            state = torch.hub.load_state_dict_from_url(VGG_URL, None, "cpu", weights_only=True)
         else:
             state = torch.load(source, map_location="cpu", weights_only=True)
         vgg.load_state_dict({k: v for k, v in state.items() if k.startswith("features.")})
@@ -198,4 +196,4 @@ def load_vgg(source: str, layers: tuple[str, ...], seed: int = 0,
         why = f"VGG16 weights could not be loaded ({first_line(error, 200)})"
         raise InputError(f"{source}: {why}; give the path of vgg16-397923af.pth "
                          "(published weights) or use --vgg random") from error
-    return vgg.to(device)
+    return vgg

@@ -7,12 +7,11 @@
 
 Stages: prepare (frames, poses, sound features) -> extractor (reference codes, Sec. 3.3) -> sync
 module (Sec. 3.4, Eq. 8) -> field (Eq. 2) -> report. Extractor and sync module are frozen once they
-are trained. The run folder holds prepared.png, config.json, checkpoint.pt, log.csv, loss.png,
-preview.png, preview.mp4 and heldout.json (inference/folder.py); animate.py needs nothing else.
+are trained. What the run folder holds: inference/folder.py; animate.py needs nothing else.
 
 Several GPUs: torchrun --nproc-per-node N train.py ..., see speed/parallel.py. Every random draw of
-an iteration comes from (seed, stage, iteration), so `--resume` goes on exactly where it was.
-Next: animate.py.
+an iteration comes from (seed, stage, iteration), so `--resume` goes on where it was. `--mine my/`
+trains with the functions that a student has written (inference/mine.py). Next: animate.py.
 """
 from __future__ import annotations
 
@@ -36,7 +35,7 @@ from data.sampling import contrast, contrasted, probabilities
 from data.voices import Speech
 from dhnerf import CODES, DHNeRF, LatentCodes, LatentExtractor
 from evaluation import joint, overview, report
-from inference import options
+from inference import mine, options
 from inference.folder import FOUND, clear_work, forget, open_work
 from inference.run import Checkpoint, check_takes, load_run, pick_device
 from speed import parallel, precision
@@ -268,10 +267,7 @@ def train_field(trainer: FieldTrainer, checkpoint: Checkpoint, out: Path, log: L
 
 def run_stages(checkpoint: Checkpoint, out: Path, device: torch.device, work: Path | None = None
                ) -> None:
-    """Sec. 3: run the stages that the checkpoint does not hold yet, then write the report.
-
-    work: a folder where runs on the same data find the prepared frames; else they are of this run.
-    """
+    """Sec. 3: the stages that the checkpoint lacks, then the report; work: of prepared frames."""
     cfg = checkpoint.cfg
     parallel.check_pairs(cfg.pairs)
     vgg = losses.load_vgg(cfg.vgg, cfg.vgg_layers, cfg.seed, device)
@@ -291,7 +287,7 @@ def run_stages(checkpoint: Checkpoint, out: Path, device: torch.device, work: Pa
         checkpoint.describe(corpus)
     if parallel.size() > 1:
         checkpoint.write(out)
-        parallel.wait()
+    parallel.wait()
     field_stage(checkpoint, corpus, e_lip, vgg, out, device, log)
     report.write(load_run(out, device), out, corpus, heldout)
     clear_work(out)
@@ -302,6 +298,7 @@ def take_part(out: Path, device: torch.device) -> None:
     parallel.wait()  # for the first, which prepares and trains what stands before the field
     checkpoint = Checkpoint.read(out)
     cfg = checkpoint.cfg
+    mine.use(cfg.mine)
     with parallel.quiet():
         corpus, _ = frames_of(cfg, open_work(out), out / FOUND)
     e_lip = sync_stage(checkpoint, corpus, out, device, None) if cfg.sync else None
@@ -314,9 +311,8 @@ def field_stage(checkpoint: Checkpoint, corpus: Corpus, e_lip: LipEncoder | None
     """Train the field, from where the checkpoint has it; see train_field."""
     precision.allow_tf32(device)
     trainer = FieldTrainer(checkpoint.cfg, corpus, checkpoint.references, e_lip, vgg, device)
-    if checkpoint.cfg.lips_jointly:
-        sync = sync_module(checkpoint.cfg, checkpoint.d_audio, device)
-        joint.learn_lips_too(trainer, *sync, speech_of(corpus, checkpoint.cfg, device))
+    if checkpoint.cfg.lips_jointly:  # a control, no part of the program
+        joint.learn_lips_too(trainer, sync_module(checkpoint.cfg, checkpoint.d_audio, device))
     checkpoint.give(trainer.parts)
     parallel.share([*trainer.model.parameters(), *trainer.codes.parameters()])
     train_field(trainer, checkpoint, out, log)
@@ -368,6 +364,7 @@ def main(argv: list[str] | None = None) -> None:
             return
         checkpoint = options.resumed(out, args) if args.resume else options.begun(out, args, device)
         try:
+            mine.use(checkpoint.cfg.mine)
             run_stages(checkpoint, out, device)
         except InputError:
             if not args.resume:

@@ -294,8 +294,9 @@ def need_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, verdicts: list[Verdict]) -> None:
-    """For a grader: each verdict with the rating, and how many passed."""
-    graded = [asdict(v) | {"rating": EXERCISES[v.exercise].rating} for v in verdicts]
+    """For a grader, and for train.py --mine: each verdict, its rating, the function of ours."""
+    graded = [asdict(v) | {"rating": EXERCISES[v.exercise].rating,
+                           "function": link_of(v.exercise).function} for v in verdicts]
     passed = sum(v.status == "passed" for v in verdicts)
     summary = {"passed": passed, "of": len(verdicts), "exercises": graded}
     path.write_text(json.dumps(summary, indent=1) + "\n")

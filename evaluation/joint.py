@@ -16,7 +16,7 @@ from torch import Tensor
 from audio import AudioEncoder, LipEncoder, draw_negatives, lips_loss
 from config import Config
 from data.batches import Batch
-from data.voices import Speech
+from data.prepare import speech_of
 from tools.seeds import generators
 
 
@@ -30,12 +30,14 @@ class LipsOfNow:
         return self.e_lip(self.lips[at])
 
 
-def learn_lips_too(trainer, e_audio: AudioEncoder, e_lip: LipEncoder, speech: Speech) -> None:
+def learn_lips_too(trainer, sync_module: tuple[AudioEncoder, LipEncoder]) -> None:
     """Let a train.FieldTrainer learn E_audio and E_lip, too: L_total + L_lips.
 
     They are kept in the checkpoint under the names that the sync module's stage uses.
     """
     cfg: Config = trainer.cfg
+    e_audio, e_lip = sync_module
+    speech = speech_of(trainer.corpus, cfg, trainer.device)
     of_field, draws = trainer.loss_terms, np.random.default_rng()
     trainer.f_lip = LipsOfNow(e_lip, trainer.corpus.lips, trainer.device)
     trainer.optimisers[0].add_param_group(
