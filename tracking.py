@@ -413,7 +413,7 @@ def report(landmarks: Float[np.ndarray, "T 68 2"], result: Track, info: VideoInf
     return "\n".join(lines)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> None:
     """See the module's docstring."""
     parser = argparse.ArgumentParser(description="Head pose and expression of a clip, Sec. 3.2.")
     parser.add_argument("clip", type=Path, help="video; beside it CLIP.landmarks.npy or CLIP.lms/")
@@ -427,7 +427,7 @@ def main(arguments: list[str] | None = None) -> int:
         landmarks = detect(args.clip, args.force)
         found = np.isfinite(landmarks).all((1, 2)).sum()
         print(f"wrote {args.clip.stem}.landmarks.npy: a face in {found} of {len(landmarks)} frames")
-        return 0
+        return
     info = video_info(args.clip)
     landmarks = load_landmarks(args.clip, info)
     result = track(landmarks, (info.width, info.height), info.fps)
@@ -436,7 +436,6 @@ def main(arguments: list[str] | None = None) -> int:
     drawn = (overlay(f, landmarks[t], result, t) for t, f in enumerate(read_frames(args.clip)))
     write_video(out, drawn, info.fps, read_audio(args.clip) if info.has_audio else None)
     print(f"wrote {out}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -375,7 +375,7 @@ def test_command_writes_overlay_and_report(tmp_path, capsys):
     marks[5] = np.nan
     np.save(tmp_path / "tiny.landmarks.npy", marks)
     write_video(tmp_path / "tiny.mp4", [np.full((SIZE, SIZE, 3), 90, np.uint8)] * 12, 25.0)
-    assert tracking.main([str(tmp_path / "tiny.mp4")]) == 0
+    assert tracking.main([str(tmp_path / "tiny.mp4")]) is None
     said = capsys.readouterr().out
     assert "1 without landmarks (5)" in said and "% of the outer-eye distance" in said
     assert all(word in said for word in ("yaw", "pitch", "roll", "focal length 1024 px"))
