@@ -324,6 +324,25 @@ def test_eq9_is_symmetric_bounded_and_blind_to_length(a, b, scale):
 
 
 @pytest.mark.eq9
+@pytest.mark.parametrize("length", [1e-4, 1e-5, 1e-15, 1e10])
+def test_eq9_short_vectors_are_as_parallel_as_long_ones(length):
+    a, b = torch.tensor([[3.0, 4.0]]), torch.tensor([[4.0, 3.0]])
+    assert losses.cosine_similarity(length * a, length * a).item() == pytest.approx(1, abs=1e-6)
+    assert losses.cosine_similarity(length * a, b / length).item() == pytest.approx(0.96, abs=1e-6)
+
+
+@pytest.mark.eq9
+def test_eq9_a_zero_vector_among_others_is_0_and_has_no_gradient():
+    a = torch.tensor([[0.0, 0.0], [3.0, 4.0]], requires_grad=True)
+    b = torch.tensor([[1.0, 0.0], [0.0, 0.0]], requires_grad=True)
+    d = losses.cosine_similarity(a[:, None], b)
+    assert d.tolist() == [[0, 0], [pytest.approx(0.6), 0]]
+    d.sum().backward()
+    assert a.grad[0].tolist() == [0, 0] and b.grad[1].tolist() == [0, 0]
+    assert a.grad[1].tolist() == pytest.approx([0.128, -0.096])  # (e_x - 0.6 (0.6, 0.8)) / 5
+
+
+@pytest.mark.eq9
 def test_eq9_gradient_is_perpendicular_to_the_vector_itself():
     a, b = randn(4, 5).requires_grad_(), randn(4, 5, seed=1)
     losses.cosine_similarity(a, b).sum().backward()
