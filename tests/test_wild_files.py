@@ -441,7 +441,7 @@ def test_what_a_full_disk_left_of_a_log_is_dropped(tmp_path):
 
 
 def test_a_run_stopped_by_a_full_disk_goes_on(tmp_path, monkeypatch, capfd):
-    make_voca(tmp_path / "v", 1, 2, 1.0)
+    make_voca(tmp_path / "v", 1, 2, 0.5)
     out, common = tmp_path / "run", ["--device", "cpu", "--preset", "small", "--size", "32", "--iters", "3"]
     written, write = [], Path.write_bytes
 
