@@ -103,7 +103,7 @@ def undrawn(monkeypatch):
 @pytest.fixture(scope="module")
 def voca(tmp_path_factory):
     folder = tmp_path_factory.mktemp("set") / "voca"
-    make_voca(folder, subjects=2, sentences=2, seconds=0.6)
+    make_voca(folder, subjects=2, sentences=2, seconds=0.8)
     return folder
 
 
