@@ -310,7 +310,8 @@ def test_colours_without_gloss_are_refused(look):
 
 
 @pytest.mark.parametrize("row", [None, [], "x", {}, {"albedo": 1}, {"albedo": None, "light": 0},
-                                 {"albedo": 2, "light": 0}, {"albedo": 0, "light": -1}, {"albedo": "1", "light": 0}, {"albedo": 0.5, "light": 0}])
+                                 {"albedo": 2, "light": 0}, {"albedo": 0, "light": -1}, {"albedo": "1", "light": 0},
+                                 {"albedo": 0.5, "light": 0}])
 def test_a_wrong_row_of_factors_is_named(look, row):
     (look / "factors.json").write_text(json.dumps({WHO: {SAID: row}}))
     refused(lambda: open_look(look, 0, 5), "factors.json", WHO, SAID, "albedo 0 to 1", "light 0 to 2")
