@@ -26,6 +26,7 @@ import evaluate
 import train
 from config import SMALL
 from data.corpus import Corpus
+from data.prepare import load
 from evaluation import ablation, disentangle, factors, heldout, landmark_regressor, overview, report, sync_expert
 from inference.run import Checkpoint, load_run
 from synthetic import dataset
@@ -390,6 +391,26 @@ def quick_judges(monkeypatch):
         monkeypatch.setattr(module, name, functools.partial(old, **short) if callable(old) else short)
 
 
+@pytest.fixture
+def small_heads(tmp_path, monkeypatch):
+    """The stand-in heads of a run: two people, three short sentences. They are written and rendered once, then copied.
+
+    The copies keep their files' times, so that each run finds the rendered frames in its cache.
+    """
+    made, write = tmp_path / "made", dataset.write_toyset
+
+    def write_again(folder, seed):
+        if not made.exists():
+            write(made / "heads", 2, 3, 0.8, seed)
+            load(made / "heads", 32, made, seed=seed)
+        assert folder.name == "heads"
+        shutil.copytree(made, folder.parent, dirs_exist_ok=True)
+
+    monkeypatch.setattr(dataset, "write_toyset", write_again)
+    monkeypatch.setattr(dataset, "SENTENCES", 3)
+    monkeypatch.setattr(evaluate, "PRESETS", {"small": dataclasses.replace(SMALL, size=32)})
+
+
 def test_evaluate_writes_one_table_with_its_sanity_rows(run_folder, tmp_path, quick_judges):
     folder = tmp_path / "run"
     shutil.copytree(run_folder, folder)
@@ -456,12 +477,8 @@ def test_disentangle_needs_known_factors(run_folder, capfd):
     assert "stand-in heads only" in fail(capfd, evaluate, run_folder, "--disentangle")
 
 
-def test_table2_trains_scores_and_goes_on(tmp_path, quick_judges, undrawn, monkeypatch):
+def test_table2_trains_scores_and_goes_on(tmp_path, quick_judges, undrawn, small_heads, monkeypatch):
     """Three rows of one seed; stopped and called again it trains nothing twice."""
-    small = functools.partial(dataset.write_toyset, subjects=2, sentences=4, seconds=0.8)
-    monkeypatch.setattr(dataset, "write_toyset", small)
-    monkeypatch.setattr(dataset, "SENTENCES", 4)
-    monkeypatch.setattr(evaluate, "PRESETS", {"small": dataclasses.replace(SMALL, size=32)})
     args = ("--table2", "--seeds", "5", "--iters", "2", "--out", tmp_path / "t2", "--device", "cpu")
     succeed(evaluate, *args)
     runs = {name: tmp_path / "t2" / "seed5" / name for name in ablation.TABLE2.variants}
@@ -491,15 +508,11 @@ def test_table2_mean_and_spread_by_hand():
     assert "| Ours | 2.000 |" in ablation.markdown(alone, ("SSIM",))
 
 
-def test_choices_trains_and_scores_every_row(tmp_path, quick_judges, undrawn, monkeypatch):
+def test_choices_trains_and_scores_every_row(tmp_path, quick_judges, undrawn, small_heads, monkeypatch):
     """Each row is trained with its own change, and takes over what the change leaves alone.
 
     That it learns: results.md.
     """
-    small = functools.partial(dataset.write_toyset, subjects=2, sentences=3, seconds=0.8)
-    monkeypatch.setattr(dataset, "write_toyset", small)
-    monkeypatch.setattr(dataset, "SENTENCES", 3)
-    monkeypatch.setattr(evaluate, "PRESETS", {"small": dataclasses.replace(SMALL, size=32)})
     other = ablation.SINGLE["mouth_seen"].change | ablation.SEPARATION["frame_random"].change
     changed = ablation.Variant("mouth seen, codes of frames from chance", other)
     variants = {"full": ablation.SINGLE["full"], "other": changed}

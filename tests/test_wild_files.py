@@ -594,7 +594,13 @@ run_cli(main)
 """
 
 
-def waiting(path, before=None):
+def listening():
+    """In the process to be: signals that this one ignores, as under nohup, end it as they usually do."""
+    for name in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(name, signal.SIG_DFL)
+
+
+def waiting(path, before=listening):
     process = subprocess.Popen([sys.executable, "-c", WAIT, ROOT, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                text=True, preexec_fn=before)
     assert process.stdout.readline() == "ready\n"
