@@ -393,21 +393,25 @@ def quick_judges(monkeypatch):
 
 @pytest.fixture
 def small_heads(tmp_path, monkeypatch):
-    """The stand-in heads of a run: two people, three short sentences. They are written and rendered once, then copied.
+    """The stand-in heads of a run: two people, four short sentences. They are written and rendered once, then copied.
 
-    The copies keep their files' times, so that each run finds the rendered frames in its cache.
+    The copies keep their files' times, so that each run finds the rendered frames in its cache: beside the heads, and
+    for the further sentences of the sync expert in a folder of their own.
     """
     made, write = tmp_path / "made", dataset.write_toyset
 
-    def write_again(folder, seed):
-        if not made.exists():
-            write(made / "heads", 2, 3, 0.8, seed)
-            load(made / "heads", 32, made, seed=seed)
-        assert folder.name == "heads"
-        shutil.copytree(made, folder.parent, dirs_exist_ok=True)
+    def write_again(folder, seed, sentences=4):
+        own = made / folder.name
+        if not own.exists():
+            write(own / "set", 2, sentences, 0.8, seed)
+            last = [f"sentence{k + 1:02d}" for k in range(4, sentences)] or None
+            load(own / "set", 32, own / "rendered", sentences=last, seed=seed)
+        shutil.copytree(own / "set", folder)
+        cache = {"heads": folder.parent, "others": folder.parent / "expert"}[folder.name]
+        shutil.copytree(own / "rendered", cache, dirs_exist_ok=True)
 
     monkeypatch.setattr(dataset, "write_toyset", write_again)
-    monkeypatch.setattr(dataset, "SENTENCES", 3)
+    monkeypatch.setattr(dataset, "SENTENCES", 4)
     monkeypatch.setattr(evaluate, "PRESETS", {"small": dataclasses.replace(SMALL, size=32)})
 
 
