@@ -147,7 +147,7 @@ def test_animate_needs_the_run_folder_only(run_folder, voca):
 
 
 def test_stand_in_heads_from_nothing(monkeypatch):
-    small = functools.partial(dataset.write_toyset, subjects=3, sentences=3, seconds=0.8)
+    small = functools.partial(dataset.write_toyset, subjects=3, sentences=3, seconds=1.2)
     monkeypatch.setattr(dataset, "write_toyset", small)
     succeed(train, *QUICK, "--subjects", "2", "--sentences", "2")
     assert sound_and_picture("runs/heads/preview.mp4")[1] > 10
