@@ -18,6 +18,7 @@ import wave
 from pathlib import Path
 
 from config import PRESETS
+from speed.forecast import WARM
 from tools.errors import InputError, in_one_line, replacing, run_cli
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,7 +62,7 @@ def measure(train: list[object], minutes: float, out: Path, device: str) -> dict
     each = number(EACH, trial)
     if not each > 0:
         raise InputError("train.py did not say how long an iteration takes")
-    iterations = max(1, int(60 * minutes / each))
+    iterations = max(WARM + 1, int(60 * minutes / each))  # fewer are not timed
     said = run(*train, "--iters", iterations, "--out", out)
     run("evaluate.py", out, "--device", device)
     with (out / "evaluation.csv").open(encoding="utf-8") as file:

@@ -1,8 +1,9 @@
 """conftest.py - set-up for all tests, run before any of the modules is imported.
 
 It puts the repository's root on sys.path, switches the run-time check of shapes in public signatures on
-(jaxtyping with beartype; in tests only, because it costs time), keeps torch to two threads (OMP_NUM_THREADS:
-1 is faster beside other work, as most tensors here are tiny), and keeps every model hub offline.
+(jaxtyping with beartype; in tests only, because it costs time), keeps torch and all processes that tests start to one
+thread (as most tensors here are tiny, and the cores are taken by several processes of tests), and keeps every model
+hub offline.
 """
 import math
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # a test that would download a model fails at once
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
-THREADS = os.environ.setdefault("OMP_NUM_THREADS", "2")  # all three are read when NumPy and torch are loaded
+THREADS = os.environ.setdefault("OMP_NUM_THREADS", "1")  # all three are read when NumPy and torch are loaded
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = THREADS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,6 +28,22 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 
 torch.set_num_threads(int(THREADS))
+
+
+MOST_WORKERS = 4  # each takes up to 1.5 GB of memory and imports everything once
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_auto_num_workers(config):
+    """Processes for -n auto (pytest.ini): one per core for the whole suite; 0, this one alone, for a part of it.
+
+    A part (files, names, -k, -m) is done before further processes have imported what they need.
+    """
+    part = config.option.keyword or config.option.markexpr or config.option.collectonly
+    if part or any(not Path(arg).is_dir() for arg in config.args):
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MOST_WORKERS) if cores > 1 else 0
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,8 @@ def test_standardised_by_what_is_spoken_and_pauses_of_up_to_0_6_s(level):
     mean = [sum(row[d] for row in own) / len(own) for d in range(4)]
     spread = [math.sqrt(sum((row[d] - mean[d]) ** 2 for row in own) / len(own)) for d in range(4)]
     want = [[(row[d] - mean[d]) / (spread[d] + 1e-3) for d in range(4)] for row in features]
-    assert got.dtype == np.float32 and np.allclose(got, want, rtol=1e-3, atol=2e-3), "silence counted, or pauses left out"
+    assert got.dtype == np.float32
+    assert np.allclose(got, want, rtol=1e-3, atol=2e-3), "silence counted, or pauses left out"
     assert np.allclose(got[spoken].mean(0), 0, atol=1e-3) and np.allclose(got[spoken, :3].std(0), 1, atol=0.01)
 
 

@@ -26,7 +26,8 @@ import evaluate
 import train
 from config import SMALL
 from data.corpus import Corpus
-from evaluation import ablation, disentangle, factors, heldout, landmark_regressor, sync_expert
+from data.prepare import load
+from evaluation import ablation, disentangle, factors, heldout, landmark_regressor, overview, report, sync_expert
 from inference.run import Checkpoint, load_run
 from synthetic import dataset
 from tools import media
@@ -89,14 +90,25 @@ def voiced(seconds, rate=16000):
     return 0.3 * np.sin(2 * np.pi * 140 * t) * (np.sin(2 * np.pi * 3 * t) > 0)
 
 
-@pytest.fixture(scope="session")
+def draw_nothing(patch):
+    """Runs end without a report and begin without a sheet of their data; run_folder has both."""
+    patch.setattr(report, "write", lambda *args: None)
+    patch.setattr(overview, "write", lambda *args: None)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    draw_nothing(monkeypatch)
+
+
+@pytest.fixture(scope="module")
 def voca(tmp_path_factory):
     folder = tmp_path_factory.mktemp("set") / "voca"
-    make_voca(folder, subjects=2, sentences=2, seconds=1.0)
+    make_voca(folder, subjects=2, sentences=2, seconds=0.8)
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def run_folder(voca):
     """A short run on a folder in VOCASET's layout: 5023 vertices, Python 2 pickles, sound at 22,000 Hz."""
     out = voca.parent / "run"
@@ -135,7 +147,8 @@ def test_animate_needs_the_run_folder_only(run_folder, voca):
 
 
 def test_stand_in_heads_from_nothing(monkeypatch):
-    monkeypatch.setattr(dataset, "write_toyset", functools.partial(dataset.write_toyset, seconds=1.2))
+    small = functools.partial(dataset.write_toyset, subjects=3, sentences=3, seconds=1.2)
+    monkeypatch.setattr(dataset, "write_toyset", small)
     succeed(train, *QUICK, "--subjects", "2", "--sentences", "2")
     assert sound_and_picture("runs/heads/preview.mp4")[1] > 10
 
@@ -143,14 +156,14 @@ def test_stand_in_heads_from_nothing(monkeypatch):
 @needs_clip
 def test_real_clip():
     succeed(train, "--data", REAL / "real_clip.mp4", *QUICK)
-    succeed(animate, "runs/real_clip", "--audio", REAL / "real_speech.wav", "--out", "talk.mp4", "--device", "cpu")
+    wave = media.read_audio(REAL / "real_speech.wav")[:24_000]
+    length = len(wave) / media.SAMPLE_RATE
+    succeed(animate, "runs/real_clip", "--audio", write_wav("speech.wav", wave), "--out", "talk.mp4", "--device", "cpu")
     seconds, frames, fps, _, _ = sound_and_picture("talk.mp4")
-    with wavefile.open(str(REAL / "real_speech.wav")) as file:
-        length = file.getnframes() / file.getframerate()
     assert fps == 25 and abs(frames / fps - length) <= 1 / fps and abs(seconds - length) < 0.1
 
 
-def test_no_sync_run_animates(voca):
+def test_no_sync_run_animates(voca, undrawn):
     succeed(train, "--data", voca, "--out", "run", *QUICK, "--no-sync", "--no-dis", "--no-vel")
     speech = write_wav("speech.wav", voiced(0.5))
     succeed(animate, "run", "--audio", speech, "--out", "talk.mp4", "--device", "cpu")
@@ -158,7 +171,7 @@ def test_no_sync_run_animates(voca):
     assert json.loads(Path("run/config.json").read_text())["lambda_dis"] == 0
 
 
-def test_hubert_folder_and_vgg_through_both_programs(voca, hubert_folder):
+def test_hubert_folder_and_vgg_through_both_programs(voca, hubert_folder, undrawn):
     succeed(train, "--data", voca, "--out", "run", *QUICK, "--audio-features", hubert_folder, "--vgg", "random")
     assert all(float(row["L_per"]) > 0 for row in csv.DictReader(open("run/log.csv")) if row["stage"] == "field")
     speech = write_wav("speech.wav", voiced(0.5))
@@ -172,12 +185,15 @@ def test_hubert_folder_and_vgg_through_both_programs(voca, hubert_folder):
 
 def weights(folder):
     state = torch.load(folder / "checkpoint.pt", weights_only=True)
-    return {**{f"model.{k}": v for k, v in state["model"].items()}, **{f"codes.{k}": v for k, v in state["codes"].items()}}
+    return {f"{part}.{name}": value for part in ("model", "codes") for name, value in state[part].items()}
 
 
-def test_killed_run_resumes_bit_for_bit(voca):
-    """kill -9 in the field stage, then --resume: the same log and weights as a run that was left alone."""
-    common = ["--data", voca, "--device", "cpu", "--preset", "small", "--size", "32", "--iters", "24"]
+def test_killed_run_resumes_bit_for_bit(voca, undrawn):
+    """kill -9 in the field stage, then --resume: the same log and weights as a run that was left alone.
+
+    One person in the set: the process to be killed spends its time on preparation and on its imports.
+    """
+    common = ["--data", voca, "--subjects", "1", *QUICK[:-1], "24"]
     succeed(train, *common, "--out", "whole")
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     process = subprocess.Popen([sys.executable, ROOT / "train.py", *map(str, common), "--out", "killed"],
@@ -239,15 +255,16 @@ def test_clip_with_landmarks_of_the_wrong_length(capfd, rows, message):
 
 
 @needs_clip
-def test_clip_with_nan_landmarks_in_some_frames_trains():
+def test_clip_with_nan_landmarks_in_some_frames_trains(undrawn):
     Path("clip.mp4").write_bytes((REAL / "real_clip.mp4").read_bytes())
     landmarks = np.load(REAL / "real_clip.landmarks.npy")
-    landmarks[40:60] = np.nan
-    landmarks[100, 3] = np.nan
+    landmarks[40:60] = landmarks[100:] = np.nan
+    landmarks[90, 3] = np.nan
     np.save("clip.landmarks.npy", landmarks)
     succeed(train, "--data", "clip.mp4", *QUICK)
     take = Checkpoint.read("runs/clip").takes[0]
-    assert len(take["cam_to_head"]) == 179 - round(179 / 11), "21 frames have no landmarks; 1/11 of the rest is held out"
+    kept = 100 - 21  # frames with landmarks, 1/11 of which is held out
+    assert len(take["cam_to_head"]) == kept - round(kept / 11)
 
 
 def test_existing_run_is_not_overwritten(run_folder, voca, capfd):
@@ -262,8 +279,9 @@ def test_output_folder_that_cannot_be_written(voca, capfd):
 
 
 @pytest.mark.parametrize("options, message", [
-    (["--size", "50"], "--size 50"), (["--iters", "0"], "--iters 0"), (["--seed", "-1"], "--seed -1"), (["--subjects", "nobody"], "nobody"),
-    (["--vgg", "nofile.pth"], "nofile.pth"), (["--audio-features", "no/model"], "no/model")])
+    (["--size", "50"], "--size 50"), (["--iters", "0"], "--iters 0"), (["--seed", "-1"], "--seed -1"),
+    (["--subjects", "nobody"], "nobody"), (["--vgg", "nofile.pth"], "nofile.pth"),
+    (["--audio-features", "no/model"], "no/model")])
 def test_options_that_cannot_work(voca, capfd, options, message):
     assert message in fail(capfd, train, "--data", voca, "--device", "cpu", "--preset", "small", *options)
 
@@ -299,7 +317,8 @@ def test_animate_with_silence_works(run_folder):
 @pytest.mark.parametrize("change, message", [
     (lambda path: path.write_bytes(path.read_bytes()[:5000]), "damaged"),
     (lambda path: torch.save({"weights": torch.zeros(3)}, path), "not a checkpoint"),
-    (lambda path: torch.save(torch.load(path, weights_only=True) | {"format": 2}, path), "format 2, this program reads 3"),
+    (lambda path: torch.save(torch.load(path, weights_only=True) | {"format": 2}, path),
+     "format 2, this program reads 3"),
     (lambda path: path.unlink(), "no such file")])
 def test_animate_with_a_bad_checkpoint(run_folder, capfd, change, message):
     Path("run").mkdir()
@@ -351,23 +370,49 @@ def test_animate_takes_codes_from_elsewhere_and_draws_grids(run_folder, capfd):
     assert "--sweep for a grid" in capfd.readouterr().err
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def toy_run(tmp_path_factory):
     """A short run on a small set of stand-in heads."""
     folder = tmp_path_factory.mktemp("toy")
-    dataset.write_toyset(folder / "heads", subjects=2, sentences=3, seconds=1.2)
-    succeed(train, "--data", folder / "heads", "--out", folder / "run", *QUICK)
+    dataset.write_toyset(folder / "heads", subjects=2, sentences=3, seconds=0.8)
+    with pytest.MonkeyPatch.context() as patch:
+        draw_nothing(patch)
+        succeed(train, "--data", folder / "heads", "--out", folder / "run", *QUICK)
     return folder / "run"
 
 
 @pytest.fixture
 def quick_judges(monkeypatch):
     """Networks of a few steps: what they say is worth nothing, but it is said."""
-    for module, name, short in ((landmark_regressor, "train_landmarker", {"iters": 3}), (sync_expert, "EXPERT_ITERS", 3),
-                                (factors, "train_reader", {"n": 40, "iterations": 3}),
-                                (disentangle, "FRAMES", 2), (disentangle, "PAIRS", 1)):
+    for module, name, short in ((landmark_regressor, "train_landmarker", {"iters": 3}),
+                                (sync_expert, "EXPERT_ITERS", 3), (disentangle, "FRAMES", 2), (disentangle, "PAIRS", 1),
+                                (factors, "train_reader", {"n": 40, "iterations": 3})):
         old = getattr(module, name)
         monkeypatch.setattr(module, name, functools.partial(old, **short) if callable(old) else short)
+
+
+@pytest.fixture
+def small_heads(tmp_path, monkeypatch):
+    """The stand-in heads of a run: two people, four short sentences. They are written and rendered once, then copied.
+
+    The copies keep their files' times, so that each run finds the rendered frames in its cache: beside the heads, and
+    for the further sentences of the sync expert in a folder of their own.
+    """
+    made, write = tmp_path / "made", dataset.write_toyset
+
+    def write_again(folder, seed, sentences=4):
+        own = made / folder.name
+        if not own.exists():
+            write(own / "set", 2, sentences, 0.8, seed)
+            last = [f"sentence{k + 1:02d}" for k in range(4, sentences)] or None
+            load(own / "set", 32, own / "rendered", sentences=last, seed=seed)
+        shutil.copytree(own / "set", folder)
+        cache = {"heads": folder.parent, "others": folder.parent / "expert"}[folder.name]
+        shutil.copytree(own / "rendered", cache, dirs_exist_ok=True)
+
+    monkeypatch.setattr(dataset, "write_toyset", write_again)
+    monkeypatch.setattr(dataset, "SENTENCES", 4)
+    monkeypatch.setattr(evaluate, "PRESETS", {"small": dataclasses.replace(SMALL, size=32)})
 
 
 def test_evaluate_writes_one_table_with_its_sanity_rows(run_folder, tmp_path, quick_judges):
@@ -407,14 +452,19 @@ def test_disentangle_reports_every_figure_once(toy_run, quick_judges):
 
 
 def test_data_that_have_changed_since_training_are_refused(toy_run, tmp_path, capfd):
-    """A code belongs to its frame: with other takes each frame would be scored with the code of another."""
+    """A code belongs to its frame: with other takes each frame would be scored with the code of another.
+
+    Each program that reads data once more, and each kind of change.
+    """
     shutil.copytree(toy_run, tmp_path / "run")
     state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
-    for change in (lambda takes: takes[:-1], lambda takes: [takes[0] | {"cam_to_head": takes[0]["cam_to_head"][1:]}, *takes[1:]]):
-        torch.save(state | {"takes": change(state["takes"])}, tmp_path / "run" / "checkpoint.pt")
-        for options in ((), ("--disentangle",)):
-            assert "data have changed" in fail(capfd, evaluate, tmp_path / "run", *options)
-        assert "data have changed" in fail(capfd, train, "--resume", "--out", tmp_path / "run", "--iters", "9")
+    first, *rest = state["takes"]
+    fewer, shorter = state["takes"][:-1], [first | {"cam_to_head": first["cam_to_head"][1:]}, *rest]
+    for takes, program, *args in ((fewer, evaluate, tmp_path / "run"),
+                                  (shorter, evaluate, tmp_path / "run", "--disentangle"),
+                                  (shorter, train, "--resume", "--out", tmp_path / "run", "--iters", "9")):
+        torch.save(state | {"takes": takes}, tmp_path / "run" / "checkpoint.pt")
+        assert "data have changed" in fail(capfd, program, *args)
 
 
 def test_disentangle_needs_combinations_that_were_left_out(toy_run, capfd):
@@ -431,18 +481,15 @@ def test_disentangle_needs_known_factors(run_folder, capfd):
     assert "stand-in heads only" in fail(capfd, evaluate, run_folder, "--disentangle")
 
 
-def test_table2_trains_scores_and_goes_on(tmp_path, quick_judges, monkeypatch):
+def test_table2_trains_scores_and_goes_on(tmp_path, quick_judges, undrawn, small_heads, monkeypatch):
     """Three rows of one seed; stopped and called again it trains nothing twice."""
-    monkeypatch.setattr(dataset, "write_toyset", functools.partial(dataset.write_toyset, subjects=2, sentences=4, seconds=1.2))
-    monkeypatch.setattr(dataset, "SENTENCES", 4)
-    monkeypatch.setattr(evaluate, "PRESETS", {"small": dataclasses.replace(SMALL, size=32)})
     args = ("--table2", "--seeds", "5", "--iters", "2", "--out", tmp_path / "t2", "--device", "cpu")
     succeed(evaluate, *args)
     runs = {name: tmp_path / "t2" / "seed5" / name for name in ablation.TABLE2.variants}
     state = {name: torch.load(path / "checkpoint.pt", weights_only=True) for name, path in runs.items()}
-    assert all(torch.equal(state["full"]["extractor"][k], state["no_dis"]["extractor"][k]) for k in state["full"]["extractor"])
     assert not {"e_audio", "e_lip"} & state["no_sync"].keys() and {"e_audio", "e_lip"} <= state["no_dis"].keys()
-    assert all(torch.equal(state["full"]["e_lip"][k], state["no_dis"]["e_lip"][k]) for k in state["full"]["e_lip"])
+    for part in ("extractor", "e_lip"):
+        assert all(torch.equal(state["no_dis"][part][k], value) for k, value in state["full"][part].items())
     assert state["no_dis"]["config"]["lambda_dis"] == 0 and state["full"]["config"]["lambda_dis"] > 0
     rows = list(csv.DictReader((tmp_path / "t2" / "table2.csv").open()))
     assert [row["model"] for row in rows] == [variant.name for variant in ablation.TABLE2.variants.values()]
@@ -456,26 +503,31 @@ def test_table2_trains_scores_and_goes_on(tmp_path, quick_judges, monkeypatch):
 
 
 def test_table2_mean_and_spread_by_hand():
-    figures = lambda value: {name: {figure: value for figure in ablation.TABLE2.shown} for name in ablation.TABLE2.variants}
-    rows = ablation.rows_of({0: figures(1.0), 1: figures(2.0), 2: figures(6.0)}, ablation.TABLE2.variants, ablation.TABLE2.shown)
+    variants, shown = ablation.TABLE2.variants, ablation.TABLE2.shown
+    figures = lambda value: {name: dict.fromkeys(shown, value) for name in variants}
+    rows = ablation.rows_of({0: figures(1.0), 1: figures(2.0), 2: figures(6.0)}, variants, shown)
     assert rows[0]["SSIM"] == 3.0 and rows[0]["SSIM +-"] == pytest.approx(7**0.5) and rows[0]["seeds"] == 3
     assert "| Ours | 3.000 ± 2.646 |" in ablation.markdown(rows, ("SSIM",))
-    assert "| Ours | 2.000 |" in ablation.markdown(ablation.rows_of({1: figures(2.0)}, ablation.TABLE2.variants, ("SSIM",)), ("SSIM",))
+    alone = ablation.rows_of({1: figures(2.0)}, variants, ("SSIM",))
+    assert "| Ours | 2.000 |" in ablation.markdown(alone, ("SSIM",))
 
 
-def test_choices_trains_and_scores_every_row(tmp_path, quick_judges, monkeypatch):
-    """Each row is trained with its own change, and takes over what the change leaves alone. That it learns: results.md."""
-    monkeypatch.setattr(dataset, "write_toyset", functools.partial(dataset.write_toyset, subjects=2, sentences=3, seconds=1.2))
-    monkeypatch.setattr(dataset, "SENTENCES", 3)
-    monkeypatch.setattr(evaluate, "PRESETS", {"small": dataclasses.replace(SMALL, size=32)})
+def test_choices_trains_and_scores_every_row(tmp_path, quick_judges, undrawn, small_heads, monkeypatch):
+    """Each row is trained with its own change, and takes over what the change leaves alone.
+
+    That it learns: results.md.
+    """
     other = ablation.SINGLE["mouth_seen"].change | ablation.SEPARATION["frame_random"].change
-    variants = {"full": ablation.SINGLE["full"], "other": ablation.Variant("mouth seen, codes of frames from chance", other)}
+    changed = ablation.Variant("mouth seen, codes of frames from chance", other)
+    variants = {"full": ablation.SINGLE["full"], "other": changed}
     monkeypatch.setitem(ablation.STUDIES, "choices", dataclasses.replace(ablation.CHOICES, variants=variants))
     crops, measure = [], disentangle.measure
-    monkeypatch.setattr(disentangle, "measure", lambda bench, *rest: crops.append(bench.heldout.heads) or measure(bench, *rest))
+    watched = lambda bench, *rest: crops.append(bench.heldout.heads) or measure(bench, *rest)
+    monkeypatch.setattr(disentangle, "measure", watched)
     succeed(evaluate, "--choices", "--iters", "2", "--out", tmp_path, "--device", "cpu")
-    assert [bool((heads[:, -1] == 128).all()) for heads in crops] == [True, False], "each extractor sees what it learnt on"
-    first, second = (torch.load(tmp_path / "seed0" / key / "checkpoint.pt", weights_only=True) for key in ("full", "other"))
+    blank = [bool((heads[:, -1] == 128).all()) for heads in crops]
+    assert blank == [True, False], "each extractor sees what it learnt on"
+    first, second = (torch.load(tmp_path / "seed0" / key / "checkpoint.pt", weights_only=True) for key in variants)
     same = lambda part: all(torch.equal(first[part][k], second[part][k]) for k in first[part])
     assert same("e_audio") and same("e_lip") and not same("extractor"), "only the extractor has seen other crops"
     frames = sum(len(take["cam_to_head"]) for take in first["takes"])
@@ -483,7 +535,8 @@ def test_choices_trains_and_scores_every_row(tmp_path, quick_judges, monkeypatch
     assert len(codes["tables.id.weight"]) == frames > len(first["codes"]["tables.id.weight"]) == 2
     assert not torch.allclose(codes["tables.id.weight"], codes["ref_id"], atol=0.3), "they started at random"
     used = load_run(tmp_path / "seed0" / "other").codes.tables["id"].weight
-    middle = [[t["first"] + len(t["cam_to_head"]) // 2 for t in second["takes"] if t["codes"]["id"] == i][0] for i in (0, 1)]
+    takes = [next(t for t in second["takes"] if t["codes"]["id"] == i) for i in (0, 1)]
+    middle = [t["first"] + len(t["cam_to_head"]) // 2 for t in takes]
     assert torch.equal(used, codes["tables.id.weight"][middle]), "one frame stands for a person"
     rows = list(csv.DictReader((tmp_path / "choices.csv").open()))
     assert [row["model"] for row in rows] == ["as it is", "mouth seen, codes of frames from chance"]
@@ -493,8 +546,9 @@ def test_choices_trains_and_scores_every_row(tmp_path, quick_judges, monkeypatch
 
 
 def test_a_row_takes_over_what_its_change_leaves_alone():
-    first = Checkpoint(SMALL, extractor={"w": 1}, references={"id": torch.zeros(2)}, takes=[], backgrounds=torch.zeros(1),
-                       e_audio={"w": 5}, e_lip={"w": 8}, d_audio=6, model={"w": 7}, iteration=9)
+    first = Checkpoint(SMALL, extractor={"w": 1}, references={"id": torch.zeros(2)}, takes=[],
+                       backgrounds=torch.zeros(1), e_audio={"w": 5}, e_lip={"w": 8}, d_audio=6, model={"w": 7},
+                       iteration=9)
 
     def taken(**change):
         start = ablation.shared(first, dataclasses.replace(SMALL, **change))

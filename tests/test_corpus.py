@@ -1,4 +1,5 @@
-"""test_corpus.py - frame pairs (Eq. 7), the shape of the lips (Sec. 3.4), and the contrast that trains the code extractor (Sec. 3.3, Eq. 8).
+"""test_corpus.py - frame pairs (Eq. 7), the shape of the lips (Sec. 3.4), and the contrast that trains the code
+extractor (Sec. 3.3, Eq. 8).
 
 Takes are built here by hand, with labels and expressions that the tests choose.
 """
@@ -85,8 +86,10 @@ def test_index_keeps_rows_times_and_labels():
     assert set(c.label["ill"]) == {0}, "labels are numbered from 0: they are rows of the code tables"
     assert c.names["al"].tolist() == [5, 6] and c.names["ill"].tolist() == [7]
     rows = c.entries(np.array([1, 4]))
-    assert {name: row.tolist() for name, row in rows.items()} == {"id": [0, 1], "al": [0, 1], "ill": [0, 0], "ex": [1, 4]}
-    assert all(row.tolist() == [1, 4] for row in c.entries(np.array([1, 4]), per_frame=True).values()), "each frame its own codes"
+    found = {name: row.tolist() for name, row in rows.items()}
+    assert found == {"id": [0, 1], "al": [0, 1], "ill": [0, 0], "ex": [1, 4]}
+    own = c.entries(np.array([1, 4]), per_frame=True)
+    assert all(row.tolist() == [1, 4] for row in own.values()), "each frame its own codes"
     assert c.pair_starts.tolist() == [2, 3]
 
 
@@ -144,7 +147,8 @@ def test_a_blink_weighs_as_much_as_a_raised_brow():
     for part in (slice(0, 10), slice(10, 22)):
         assert np.square(evened[:, part]).sum((1, 2)).mean() == pytest.approx(1), "brows and eyes each of unit spread"
     distance = lambda i, j: np.linalg.norm(evened[i] - evened[j])
-    assert distance(5, 60) < min(distance(5, j) for j in range(100) if j not in (5, 60)), "a blink is nearest to a blink"
+    others = [j for j in range(100) if j not in (5, 60)]
+    assert distance(5, 60) < min(distance(5, j) for j in others), "a blink is nearest to a blink"
 
 
 # ------------------------------------------------------------------------------------------------------ crops
@@ -282,7 +286,8 @@ def test_rare_upper_faces_are_drawn_more_often_and_people_equally():
                make_take("c/1", f_exp=still, T=20, labels=(2, 0, 0))])
     p = probabilities(c, 0.5)
     assert p.sum() == pytest.approx(1) and probabilities(c, 0.0) == pytest.approx(np.full(60, 1 / 60))
-    assert p[:20].sum() == pytest.approx(1 / 3) and p[20:40].sum() == pytest.approx(1 / 3), "no person crowds others out"
+    shares = [p[:20].sum(), p[20:40].sum()]
+    assert shares == pytest.approx([1 / 3, 1 / 3]), "no person crowds others out"
     # Away from the mean: 19/20 of the blink, and 1/20 in each other frame; squared and normalised, 0.95 and 0.0026.
     assert p[7] == pytest.approx((0.5 / 20 + 0.5 * 0.95) / 3, rel=1e-4)
     assert p[0] == pytest.approx((0.5 / 20 + 0.5 / 380) / 3, rel=1e-4)

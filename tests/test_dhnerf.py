@@ -78,7 +78,8 @@ def read_plane(plane, a, b):
 
 
 def encoded_position(field, x, c, cfg):
-    """Sines and cosines; with planes also what mean planes plus coefficients of the codes times basis planes hold at x."""
+    """Sines and cosines; with planes also what mean planes, plus coefficients of the codes times basis planes, hold at
+    x."""
     encoded = positional_encoding(x, cfg.n_freq_x)
     if not cfg.plane_channels:
         return encoded
@@ -319,7 +320,7 @@ def test_eq1_a_principal_point_one_feature_pixel_lower_moves_the_feature_map_by_
 # ----------------------------------------------------------------------------------------- 2D neural renderer
 
 def plain_renderer(net, M, opacity):
-    """The 2D renderer written out: two 1x1 layers as matrix products, each block of pixels laid out by loops, then 3x3."""
+    """The 2D renderer written out: two 1x1 layers as matrix products, each block of pixels laid out by loops, 3x3."""
     leaky = lambda y: torch.where(y > 0, y, 0.2 * y)
     up, (B, _, h, w), C = net.upsample, M.shape, net.smooth.weight.shape[0]
     linear = lambda layer, y: torch.einsum("oi,bihw->bohw", layer.weight[..., 0, 0], y) + layer.bias[:, None, None]
@@ -480,7 +481,7 @@ def test_extractor_heads_share_a_trunk_and_nothing_else():
 
 @pytest.mark.eq1
 def test_eq1_a_patch_is_that_part_of_the_frame():
-    """Features and opacity exactly; pixels but for the border, where the convolutions of the frame see its surroundings."""
+    """Features and opacity exactly; pixels but for the border, where the frame's convolutions see its surroundings."""
     cfg = replace(TINY, size=32, patch=4)
     model, codes, f_lip = seeded(DHNeRF, cfg), some_codes(cfg), unit(2, cfg.d_lip, seed=20)
     background = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))

@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PAPER = {"dhnerf", "render", "losses", "audio", "tracking", "train"}
 COMMANDS = {"animate", "bench", "evaluate", "exercises"}
 FLOORS = (  # from below; a file imports files of its own floor or of floors below it
-    {"config", "tools"}, {"synthetic"}, (PAPER - {"train"}) | {"speed"}, {"data"}, {"inference"}, {"evaluation"}, {"train"},
+    {"config", "tools"}, {"synthetic"}, (PAPER - {"train"}) | {"speed"}, {"data"}, {"inference"}, {"evaluation"},
+    {"train"},
     COMMANDS - {"exercises"})
 # The classroom stands beside the house: nothing in it imports the classroom but its own command.
 BESIDE = {"classroom": {"classroom", "tools"}, "exercises": {"classroom", "tools"}}

@@ -111,6 +111,13 @@ def spoken():
     return wave, *phones.phone_features(wave)
 
 
+@pytest.fixture(scope="module")
+def spans(spoken):
+    """What the package's own decoder hears in it, which names one phone at a time."""
+    model = phones.recogniser()
+    return model.phoneme_spans(model.transcribe_waveform(levelled(spoken[0]), RATE))
+
+
 @needs_hama
 @needs_speech
 def test_probabilities_sum_to_one_before_the_log(spoken):
@@ -124,11 +131,8 @@ def test_probabilities_sum_to_one_before_the_log(spoken):
 @needs_speech
 @pytest.mark.parametrize("heard, likelier, than", [("b p m", "closed", "open"), ("ɑ æ ʌ aɪ", "open", "closed"),
                                                   ("s z", "s", "closed"), ("f v", "on the teeth", "open")])
-def test_what_the_lips_do_is_what_is_heard(spoken, heard, likelier, than):
-    """By the package's own decoder, which names one phone at a time."""
-    wave, features, times = spoken
-    model = phones.recogniser()
-    spans = model.phoneme_spans(model.transcribe_waveform(levelled(wave), RATE))
+def test_what_the_lips_do_is_what_is_heard(spoken, spans, heard, likelier, than):
+    _, features, times = spoken
     at = [span.start_ms / 1000 for span in spans if span.phoneme in heard.split()]
     assert len(at) >= 3, f"{heard}: not in this speech"
     rows = [int(np.abs(times + phones.DELAY - t).argmin()) for t in at]

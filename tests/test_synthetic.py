@@ -44,7 +44,7 @@ MIRROR = np.array(
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("toy")
-    dataset.write_toyset(path, subjects=3, sentences=3, seconds=1.5, seed=7)
+    dataset.write_toyset(path, subjects=3, sentences=3, seconds=1.0, seed=7)
     return path
 
 
@@ -122,19 +122,19 @@ def test_colours_lights_and_factors_fit_together(folder, voca):
 
 
 def test_equal_seeds_give_equal_files_and_others_do_not(folder, tmp_path):
-    dataset.write_toyset(tmp_path / "again", subjects=3, sentences=3, seconds=1.5, seed=7)
-    dataset.write_toyset(tmp_path / "other", subjects=3, sentences=3, seconds=1.5, seed=8)
+    dataset.write_toyset(tmp_path / "again", subjects=3, sentences=3, seconds=1.0, seed=7)
+    dataset.write_toyset(tmp_path / "other", subjects=1, sentences=1, seconds=1.0, seed=8)
     names = sorted(p.name for p in folder.iterdir())
     assert names == sorted(p.name for p in (tmp_path / "again").iterdir())
     assert all((folder / n).read_bytes() == (tmp_path / "again" / n).read_bytes() for n in names)
-    assert not np.array_equal(np.load(folder / "identity.npy"),
-                              np.load(tmp_path / "other" / "identity.npy"))
+    assert not np.array_equal(np.load(folder / "identity.npy")[0],
+                              np.load(tmp_path / "other" / "identity.npy")[0])
 
 
 def test_a_larger_set_keeps_the_smaller_one(folder, tmp_path):
     """More subjects or sentences do not change those already there, but for the look of the one
     held out."""
-    dataset.write_toyset(tmp_path, subjects=1, sentences=2, seconds=1.5, seed=7)
+    dataset.write_toyset(tmp_path, subjects=1, sentences=2, seconds=1.0, seed=7)
     small, large = (json.loads((p / "factors.json").read_text()) for p in (tmp_path, folder))
     assert small["toy01"]["sentence01"] == large["toy01"]["sentence01"]
     assert small["toy01"]["sentence02"]["phonemes"] == large["toy01"]["sentence02"]["phonemes"]

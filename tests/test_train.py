@@ -1,4 +1,4 @@
-"""test_train.py - the sync stage, what a step of the field stage draws and sees, and its learning rate (Sec. 3.4, 4.2)."""
+"""test_train.py - the sync stage; what a step of the field stage draws and sees; its learning rate (Sec. 3.4, 4.2)."""
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +23,8 @@ def test_learning_rate_of_paper_is_nerfs_and_of_small_is_held_then_lowered():
     assert nerf == pytest.approx([1, 10**-0.5, 0.1])
     cfg = replace(SMALL, iters=1000, lr_hold=0.75, lr_final=0.05)
     assert [train.learning_rate(cfg, i) for i in (0, 400, 750)] == [1, 1, 1]
-    assert train.learning_rate(cfg, 875) == pytest.approx(0.05**0.5) and train.learning_rate(cfg, 1000) == pytest.approx(0.05)
+    lowered = [train.learning_rate(cfg, i) for i in (875, 1000)]
+    assert lowered == pytest.approx([0.05**0.5, 0.05])
 
 
 @pytest.fixture
@@ -61,7 +62,8 @@ def test_other_steps_cut_every_frame_at_a_place_of_its_own(drawn):
     found = drawn(0.0)
     assert not any(batch.consecutive for batch in found)
     assert sum(torch.equal(batch.corner[3:], batch.corner[:3]) for batch in found) == 0
-    assert {int(i) for batch in found for i in batch.index[3:]} == set(range(8)), "any frame, not only those with a next"
+    seen = {int(i) for batch in found for i in batch.index[3:]}
+    assert seen == set(range(8)), "any frame, not only those with a next"
 
 
 def test_a_share_of_the_frames_takes_c_ex_from_a_lookalike(drawn):
@@ -176,8 +178,9 @@ def test_a_checkpoint_with_e_lip_gives_the_same_f_lip_and_trains_nothing(staged,
 def test_sync_module_is_fixed_by_its_seed_and_both_encoders_learn(tmp_path):
     corpus = talk()
     speech = Speech(corpus.f_a, corpus.lips, corpus.take, corpus.time, corpus.label["id"], np.full(60, 1 / 60))
-    first, second, longer, other = (train.train_sync(cfg, speech, CPU, Log(tmp_path / f"{i}.csv", {})) for i, cfg in enumerate((
-        SHORT, SHORT, replace(SHORT, sync_iters=4), replace(SHORT, seed=1))))
+    configs = SHORT, SHORT, replace(SHORT, sync_iters=4), replace(SHORT, seed=1)
+    first, second, longer, other = (train.train_sync(cfg, speech, CPU, Log(tmp_path / f"{i}.csv", {}))
+                                    for i, cfg in enumerate(configs))
     for a, b, c, d in zip(first, second, longer, other):
         assert not a.training and not any(p.requires_grad for p in a.parameters())
         weights = [next(network.parameters()) for network in (a, b, c, d)]

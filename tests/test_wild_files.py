@@ -262,7 +262,8 @@ def test_hidden_files_of_a_mac_do_not_change_the_cache(voca):
     assert open_folder(voca).key == key
 
 
-@pytest.mark.parametrize("text", ["", "1 2 3", "a " * 68, "1.5 " * 68, "-1 " * 68, "99999999999999999999 " * 68, "\xff"])
+@pytest.mark.parametrize("text", ["", "1 2 3", "a " * 68, "1.5 " * 68, "-1 " * 68, "99999999999999999999 " * 68,
+                                  "\xff"])
 def test_a_wrong_list_of_landmarks_is_one_line(voca, text):
     (voca / "landmarks68.txt").write_bytes(text.encode("latin1"))
     refused(lambda: open_folder(voca), "landmarks68.txt", "68 whole numbers")
@@ -308,8 +309,9 @@ def test_colours_without_gloss_are_refused(look):
     refused(lambda: open_look(look, 0, 5), "gloss.npy", "albedo.npy")
 
 
-@pytest.mark.parametrize("row", [None, [], "x", {}, {"albedo": 1}, {"albedo": None, "light": 0}, {"albedo": 2, "light": 0},
-                                 {"albedo": 0, "light": -1}, {"albedo": "1", "light": 0}, {"albedo": 0.5, "light": 0}])
+@pytest.mark.parametrize("row", [None, [], "x", {}, {"albedo": 1}, {"albedo": None, "light": 0},
+                                 {"albedo": 2, "light": 0}, {"albedo": 0, "light": -1}, {"albedo": "1", "light": 0},
+                                 {"albedo": 0.5, "light": 0}])
 def test_a_wrong_row_of_factors_is_named(look, row):
     (look / "factors.json").write_text(json.dumps({WHO: {SAID: row}}))
     refused(lambda: open_look(look, 0, 5), "factors.json", WHO, SAID, "albedo 0 to 1", "light 0 to 2")
@@ -441,7 +443,7 @@ def test_what_a_full_disk_left_of_a_log_is_dropped(tmp_path):
 
 
 def test_a_run_stopped_by_a_full_disk_goes_on(tmp_path, monkeypatch, capfd):
-    make_voca(tmp_path / "v", 1, 2, 1.0)
+    make_voca(tmp_path / "v", 1, 2, 0.8)
     out, common = tmp_path / "run", ["--device", "cpu", "--preset", "small", "--size", "32", "--iters", "3"]
     written, write = [], Path.write_bytes
 
@@ -473,7 +475,8 @@ def test_a_cached_take_that_is_cut_short_is_made_again(tmp_path):
     assert not have(pair)
 
 
-@pytest.mark.parametrize("name", ["2024-05-01T12:30/all", "x" * 300, "../../up", "a\x00b", "\udcff", "con*?|<>", "Zoë/é"])
+@pytest.mark.parametrize("name", ["2024-05-01T12:30/all", "x" * 300, "../../up", "a\x00b", "\udcff", "con*?|<>",
+                                  "Zoë/é"])
 def test_a_cache_has_a_file_name_for_whatever_a_take_is_called(tmp_path, name):
     pair = cache_paths(tmp_path, name, 1)
     write_pair(pair, 1, 2, lambda frames, masks: None)
@@ -591,7 +594,13 @@ run_cli(main)
 """
 
 
-def waiting(path, before=None):
+def listening():
+    """In the process to be: signals that this one ignores, as under nohup, end it as they usually do."""
+    for name in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(name, signal.SIG_DFL)
+
+
+def waiting(path, before=listening):
     process = subprocess.Popen([sys.executable, "-c", WAIT, ROOT, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                text=True, preexec_fn=before)
     assert process.stdout.readline() == "ready\n"
@@ -655,6 +664,7 @@ def test_data_that_have_moved_are_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     check_data(SMALL)
     check_data(replace(SMALL, data=str(tmp_path)))
-    gone = refused(lambda: check_data(replace(SMALL, data=str(tmp_path / "talk.mp4"))), str(tmp_path / "talk.mp4"), "back")
+    clip = str(tmp_path / "talk.mp4")
+    gone = refused(lambda: check_data(replace(SMALL, data=clip)), clip, "back")
     assert "VOCASET" not in gone and "data_verts" not in gone
     refused(lambda: check_data(replace(SMALL, data="clips")), "clips", "folder in which train.py was run")
