@@ -8,7 +8,7 @@
 Stages: prepare (frames, poses, sound features) -> extractor (reference codes, Sec. 3.3) -> sync
 module (Sec. 3.4, Eq. 8) -> field (Eq. 2) -> report. Extractor and sync module are frozen once they
 are trained. The run folder holds prepared.png, config.json, checkpoint.pt, log.csv, loss.png,
-preview.png, preview.mp4 and heldout.json (inference/folder.py); animate.py needs nothing else.
+preview.png, preview.mp4, heldout.json, of stand-in heads explore.html; see inference/folder.py.
 
 Several GPUs: torchrun --nproc-per-node N train.py ..., see speed/parallel.py. Every random draw of
 an iteration comes from (seed, stage, iteration), so `--resume` goes on exactly where it was.
@@ -371,7 +371,7 @@ def main(argv: list[str] | None = None) -> None:
             if not args.resume:
                 forget(out)
             raise
-    report.say_next(out)
+    report.finish(out, device)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from data.corpus import BROWS, Corpus
 from tools.media import SAMPLE_RATE
 
 EXPRESSIONS = ("eyes shut", "at rest", "brows high")
-OPENINGS = 5  # shapes of lips, from shut to open
+OPENINGS = 9  # shapes of lips, from shut to open
 LOW, HIGH = 2, 98  # percentiles that count as extreme: beyond them a tracker may have slipped
 SPEECH_SECONDS = 4.0  # of the held-out sentence, at most
 # Rows of 12 landmarks of the eyes, and of 20 of the lips, counted from the first one of each.
@@ -28,7 +28,7 @@ UPPER_LIP, LOWER_LIP, CORNERS = [13, 14, 15], [19, 18, 17], [0, 6]
 def examples_of(train_set: Corpus, heldout_set: Corpus) -> dict[str, Tensor]:
     """What a checkpoint keeps of a run's data beside its takes.
 
-    "ex" (3,): training frames that show EXPRESSIONS; "lips" (5, 40): shapes of lips of training
+    "ex" (3,): training frames that show EXPRESSIONS; "lips" (9, 40): shapes of lips of training
     frames, from shut to open, as E_lip sees them; "speech" (N,) int16 at 16 kHz: held-out sound.
     """
     lips = torch.from_numpy(train_set.lips[shut_to_open(train_set.lips)])
@@ -48,7 +48,7 @@ def expressions(upper: Float[np.ndarray, "n 66"]) -> np.ndarray:
 
 
 def shut_to_open(lips: Float[np.ndarray, "n 40"]) -> np.ndarray:
-    """Frames (5,) of `Corpus.lips` whose mouths open in equal steps, and are neither wide nor
+    """Frames (9,) of `Corpus.lips` whose mouths open in equal steps, and are neither wide nor
     narrow.
     """
     points = lips.reshape(len(lips), 20, 2)  # y points downwards
