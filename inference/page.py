@@ -321,7 +321,9 @@ def write_page(run: Run, path: str | Path, wave: Float[np.ndarray, "N"] | None =
             spoken.append(frame)
             bar.update()
     fps = 1 / times[1] if len(times) > 1 else take["fps"]
-    data = content(axes, np.stack(frames), np.array(spoken), wave, fps, about(run), silent)
+    frames = np.stack(frames)
+    spoken = np.array(spoken, np.uint8).reshape(-1, *frames.shape[1:])
+    data = content(axes, frames, spoken, wave, fps, about(run), silent)
     with replacing(path) as temporary:
         temporary.write_text(html_of(data), encoding="utf-8")
 

@@ -81,9 +81,10 @@ class Browser:
         """A key of a keyboard, such as ArrowRight, to what has the focus."""
         code = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Home": 36, "End": 35, "Tab": 9,
                 "Enter": 13, " ": 32}[key]
-        for kind in ("rawKeyDown", "keyUp"):
+        text = {"Enter": "\r", " ": " "}.get(key)  # what makes a press of it a click on a button
+        for kind in ("keyDown" if text else "rawKeyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code="Space" if key == " " else key,
-                      windowsVirtualKeyCode=code)
+                      windowsVirtualKeyCode=code, **({"text": text} if text and kind == "keyDown" else {}))
 
     def screenshot(self, width, height, scale=1):
         """PNG bytes of the page's top, width x height CSS pixels."""
