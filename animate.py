@@ -8,9 +8,10 @@
     python animate.py runs/heads --page explore.html [--audio speech.wav]
 
 In: a run folder of train.py (its checkpoint is all that is needed) and any sound file. Out: an .mp4
-as long as the sound; with --page a page of sliders for a browser (inference/page.py). Who moves what: F_lip, the lips, comes from the new speech; C_ex (blinks,
-brows, talking style) and the head pose replay the source forwards and backwards; C_id, C_al and
-C_ill are those of the chosen take, or what the options ask for (inference/codes.py).
+as long as the sound; with --page a page of sliders for a browser (inference/page.py). Who moves
+what: F_lip, the lips, comes from the new speech; C_ex (blinks, brows, talking style) and the head
+pose replay the source forwards and backwards; C_id, C_al and C_ill are those of the chosen take, or
+what the options ask for (inference/codes.py).
 --poses moves the head otherwise (rendering.about_mean); --yaw, --pitch and --orbit add to either.
 --into pastes the head into the full frames of its clip, which are replayed as C_ex is
 (inference/paste.py). --label writes "synthetic" into every picture. Next: evaluate.py.

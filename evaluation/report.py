@@ -39,11 +39,10 @@ def write(run: Run, out: Path, train_set: Corpus, heldout_set: Corpus) -> None:
 
 def finish(out: Path, device: torch.device) -> None:
     """Of stand-in heads write explore.html; then print what to look at, and what to do next."""
-    run = load_run(out, device)
+    run, page = load_run(out, device), ""
     if run.cfg.data is None:
         write_page(run, out / "explore.html")
-    page = f"Open {out}/explore.html in a browser: sliders for the codes, the pose and the lips.\n" \
-        if run.cfg.data is None else ""
+        page = f"Open {out}/explore.html in a browser: sliders for codes, pose and lips.\n"
     print(f"\nLook at {out}/preview.mp4 (truth beside render) and {out}/preview.png.\n{page}"
           f"Next: python animate.py {out} --audio speech.wav --out talk.mp4   your own speech\n"
           f"      python evaluate.py {out}            the table of its held-out scores\n"

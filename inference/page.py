@@ -40,7 +40,7 @@ MARK = f'<meta name="generator" content="{SYNTHETIC_TAG}">'  # in the head of ev
 GOES_IN = '"what page.py writes"'  # where the data go in the template
 SIDE = 128  # px of a picture, at most
 LARGEST = 3_000_000  # bytes of the file
-QUALITIES = (85, 80, 70, 60, 50, 40, 30)  # of WebP; the first one with which the file is small enough
+QUALITIES = (85, 80, 70, 60, 50, 40, 30)  # of WebP; the first that makes the file small enough
 # Positions of the sliders; the last one changes fastest from picture to picture. Where a run has
 # one person, one albedo and one light, as of a clip, what is left moves in finer steps.
 STEPS = {"identity": 3, "expression": 3, "albedo": 3, "light": 3, "yaw": 5, "mouth": 3}
@@ -119,7 +119,7 @@ def label_names(run: Run, name: str) -> dict[int, str]:
 
 
 def expression_axis(run: Run, take: dict) -> Axis:
-    """C_ex of the frames that data/examples.py has chosen; of old checkpoints the middle frame's."""
+    """C_ex of the frames of data/examples.py; of old checkpoints that of the middle frame."""
     table = run.codes.tables["ex"].weight.detach()
     if run.examples is None:
         middle = take["first"] + len(take["cam_to_head"]) // 2
@@ -128,8 +128,8 @@ def expression_axis(run: Run, take: dict) -> Axis:
     return Axis(table[numbers], list(EXPRESSIONS), start=EXPRESSIONS.index("at rest"))
 
 
-OLD = ("This run was trained by an earlier version, whose checkpoint does not say which frames show "
-       "what. Train again to slide here.")
+OLD = ("This run was trained by an earlier version, whose checkpoint does not say which frames "
+       "show what. Train again to slide here.")
 
 
 def yaw_axis(run: Run, take: dict, steps: int) -> Axis:

@@ -1,6 +1,6 @@
 """browser.py - a real browser for tests: headless Chromium, driven through its DevTools protocol on a pipe.
 
-No library and no port: Chromium reads commands from file descriptor 3 and writes answers to 4, JSON ended by a zero byte.
+No library and no port: Chromium reads commands from file descriptor 3 and writes answers to 4, each JSON and a zero byte.
 """
 import base64
 import json
@@ -9,9 +9,9 @@ import shutil
 import subprocess
 import time
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
-OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--mute-audio", "--hide-scrollbars",
-           "--disable-background-networking", "--disable-component-update", "--disable-extensions",
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--mute-audio",
+           "--hide-scrollbars", "--disable-background-networking", "--disable-component-update", "--disable-extensions",
            "--autoplay-policy=no-user-gesture-required", "--remote-debugging-pipe"]
 SECONDS = 30  # until an answer is given up
 
@@ -88,7 +88,8 @@ class Browser:
 
     def screenshot(self, width, height, scale=1):
         """PNG bytes of the page's top, width x height CSS pixels."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=False)
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale,
+                  mobile=False)
         return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
 
     def requests(self):
