@@ -1,6 +1,6 @@
 """browser.py - a real browser for tests: headless Chromium, driven through its DevTools protocol on a pipe.
 
-No library and no port: Chromium reads commands from file descriptor 3 and writes answers to 4, each JSON and a zero byte.
+No library and no port: Chromium reads commands from file descriptor 3 and writes answers to 4: JSON and a zero byte.
 """
 import base64
 import json

@@ -146,6 +146,7 @@ def test_the_sentence_goes_with_its_sound_and_ends_where_the_sliders_are(browser
     browser.run("document.getElementById('light').focus()")
     browser.press("End")  # a slider ends it
     assert browser.run("sound.paused") and decoded(seen(browser)) == COMBINATIONS.index((0, 1, 1, 1, 1, 0))
+    assert not seen(browser, "change").any(), "compared with a picture of the sentence, not of the sliders"
     browser.run("sound.currentTime = 1.7; sound.play()")
     browser.wait("sound.ended", 10)
     browser.wait("!('frame' in picture.dataset)")
