@@ -5,11 +5,13 @@
     python animate.py runs/clip --audio speech.wav --poses poses.npy --label
     python animate.py runs/heads --audio speech.wav --identity toy03 --light toy01:0.5,toy02:0.5
     python animate.py runs/heads --sweep identity,albedo --out grid.png
+    python animate.py runs/heads --page explore.html [--audio speech.wav]
 
 In: a run folder of train.py (its checkpoint is all that is needed) and any sound file. Out: an .mp4
-as long as the sound. Who moves what: F_lip, the lips, comes from the new speech; C_ex (blinks,
-brows, talking style) and the head pose replay the source forwards and backwards; C_id, C_al and
-C_ill are those of the chosen take, or what the options ask for (inference/codes.py).
+as long as the sound; with --page a page of sliders for a browser (inference/page.py). Who moves
+what: F_lip, the lips, comes from the new speech; C_ex (blinks, brows, talking style) and the head
+pose replay the source forwards and backwards; C_id, C_al and C_ill are those of the chosen take, or
+what the options ask for (inference/codes.py).
 --poses moves the head otherwise (rendering.about_mean); --yaw, --pitch and --orbit add to either.
 --into pastes the head into the full frames of its clip, which are replayed as C_ex is
 (inference/paste.py). --label writes "synthetic" into every picture. Next: evaluate.py.
@@ -28,6 +30,7 @@ from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
 from inference.codes import OPTIONS, chosen_codes, sweep_values
+from inference.page import check_page, write_page
 from inference.paste import into_frames, source_frames
 from inference.pictures import PICTURES, caption, enlarge, label, write_image
 from inference.rendering import (back_and_forth, driven_poses, load_poses, render_frames,
@@ -119,7 +122,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         description="Animate a trained head with new speech (Sec. 3.1).")
     add = parser.add_argument
     add("run", help="run folder written by train.py")
-    add("--audio", help="speech: .wav or any file with sound; a --sweep can do without")
+    add("--audio", help="speech: .wav or any file with sound; --sweep and --page can do without")
     add("--out", help="file to write: .mp4 (default: talk.mp4); with --sweep .png or .jpg "
         "(default: sweep.png)")
     add("--subject", help="whose head and pose, where the run has several: a subject, or "
@@ -129,6 +132,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
             "its frame (toy01/sentence02@12), or a mixture (toy01:0.3,toy02:0.7)")
     add("--sweep", metavar="WHAT", help="write a grid of pictures over all values of one of these "
         "four (identity), or of two (identity,albedo)")
+    add("--page", metavar="FILE.html", help="write a page with sliders for identity, expression, "
+        "albedo, light, yaw and mouth, and a sentence (--audio, or a held-out one of the run)")
     add("--into", metavar="CLIP", help="paste the head into the full frames of the clip that the "
         "run was trained on, which are replayed forwards and backwards")
     add("--poses", metavar="FILE.npy", help="another motion of the head, a pose for every frame, "
@@ -145,14 +150,20 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "every picture")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     args = parser.parse_args(argv)
-    if args.audio is None and args.sweep is None:
-        parser.error("give --audio for a video, or --sweep for a grid of pictures")
+    if args.audio is None and args.sweep is None and args.page is None:
+        parser.error("give --audio for a video, --sweep for a grid of pictures, or --page for a "
+                     "page with sliders")
+    if args.page is not None:
+        return args
     args.out = args.out or ("talk.mp4" if args.sweep is None else "sweep.png")
     return args
 
 
 def check_options(args: argparse.Namespace) -> None:
     """Raise InputError on options that cannot be followed, before anything is loaded."""
+    if args.page is not None:
+        check_options_of_page(args)
+        return
     for option in ("yaw", "pitch"):
         degrees = getattr(args, option)
         if not abs(degrees) <= FARTHEST_TURN:  # nan too
@@ -168,6 +179,18 @@ def check_options(args: argparse.Namespace) -> None:
         check_target(args.out)
     elif Path(args.out).suffix.lower() not in PICTURES:
         raise InputError(f"{args.out}: pictures are written as .png or .jpg; choose another --out")
+
+
+def check_options_of_page(args: argparse.Namespace) -> None:
+    """`check_options` for --page, whose sliders stand for most of the other options."""
+    given = {option: getattr(args, option) for option in (
+        "sweep", "out", "into", "poses", "orbit", "label", "yaw", "pitch", *OPTIONS)}
+    for option, value in given.items():
+        if value not in (None, False, 0.0):
+            raise InputError(f"--{option}: goes with a video or a grid of pictures, not with "
+                             "--page, which has sliders; leave one of the two out")
+    check_out(Path(args.page), [args.audio])
+    check_page(args.page)
 
 
 def check_out(out: Path, inputs: list[str | None]) -> None:
@@ -186,7 +209,7 @@ def check_out(out: Path, inputs: list[str | None]) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write a talking-head video from the command line.
+    """Write a talking-head video, a grid or a page from the command line.
 
     Raises InputError for whatever the user can put right.
     """
@@ -196,6 +219,10 @@ def main(argv: list[str] | None = None) -> None:
     run = load_run(args.run, pick_device(args.device))
     choices = {option: getattr(args, option) for option in OPTIONS if getattr(args, option)}
     wave = None if args.audio is None else read_audio(args.audio)
+    if args.page is not None:
+        write_page(run, args.page, wave, args.subject)
+        print(f"wrote {args.page}: open it in a browser")
+        return
     if args.sweep is not None:
         grid = sweep(run, args.sweep, wave, args.subject, choices, labelled=args.label)
         write_image(args.out, grid)

@@ -284,7 +284,7 @@ def run_stages(checkpoint: Checkpoint, out: Path, device: torch.device, work: Pa
     if checkpoint.references is None:
         references = reference_codes(extractor, corpus, device, cfg.code_per_frame)
         checkpoint.references = {name: reference.cpu() for name, reference in references.items()}
-        checkpoint.describe(corpus)
+        checkpoint.describe(corpus, heldout)
     if parallel.size() > 1:
         checkpoint.write(out)
     parallel.wait()
@@ -370,7 +370,7 @@ def main(argv: list[str] | None = None) -> None:
             if not args.resume:
                 forget(out)
             raise
-    report.say_next(out)
+    report.finish(out, device)
 
 
 if __name__ == "__main__":

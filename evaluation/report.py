@@ -1,6 +1,7 @@
-"""report.py - what a run leaves to look at: loss.png, preview.png, preview.mp4 and heldout.json.
+"""report.py - what a run leaves to look at: curves, held-out frames, their scores, and a page.
 
-In: a trained run and its corpora. What is shown are held-out frames: training did not see them.
+In: a trained run and its corpora. Out: loss.png, preview.png, preview.mp4 and heldout.json, which
+show frames that training did not see; of stand-in heads explore.html (inference/page.py).
 """
 from __future__ import annotations
 
@@ -8,13 +9,15 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
 from data.corpus import Corpus
 from evaluation.heldout import (HeldoutTake, audio_pose, evenly, extractor_reads, score_heldout,
                                 truth)
+from inference.page import write_page
 from inference.pictures import caption, enlarge, write_image
-from inference.run import Run
+from inference.run import Run, load_run
 from tools.errors import replacing
 from tools.media import SAMPLE_RATE, write_video
 
@@ -34,9 +37,13 @@ def write(run: Run, out: Path, train_set: Corpus, heldout_set: Corpus) -> None:
     preview_video(run, train_set, heldout_set, out / "preview.mp4")
 
 
-def say_next(out: Path) -> None:
-    """Print what to look at in a finished run folder, and what to do with it."""
-    print(f"\nLook at {out}/preview.mp4 (truth beside render) and {out}/preview.png.\n"
+def finish(out: Path, device: torch.device) -> None:
+    """Of stand-in heads write explore.html; then print what to look at, and what to do next."""
+    run, page = load_run(out, device), ""
+    if run.cfg.data is None:
+        write_page(run, out / "explore.html")
+        page = f"Open {out}/explore.html in a browser: sliders for codes, pose and lips.\n"
+    print(f"\nLook at {out}/preview.mp4 (truth beside render) and {out}/preview.png.\n{page}"
           f"Next: python animate.py {out} --audio speech.wav --out talk.mp4   your own speech\n"
           f"      python evaluate.py {out}            the table of its held-out scores\n"
           "      tutorial.md                               the paper, section by section, "

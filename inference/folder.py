@@ -16,7 +16,7 @@ WORK = "prepared"   # frames, crops and features, while a run trains
 MARK = ".dhnerf"    # in it: this program made the folder
 FOUND = "found"     # landmarks and mattes that were found in clips which bring none
 OUTPUTS = ("checkpoint.pt", "log.csv", "loss.png", "prepared.png", "preview.png", "preview.mp4",
-           "heldout.json", FOUND)
+           "heldout.json", "explore.html", FOUND)
 
 
 def open_folder(out: Path) -> None:

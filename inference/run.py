@@ -16,6 +16,7 @@ from torch import Tensor
 from audio import AudioEncoder, LipEncoder
 from config import Config
 from data.corpus import Corpus
+from data.examples import examples_of
 from data.take import Take
 from dhnerf import CODES, DHNeRF, LatentCodes, LatentExtractor
 from tools.errors import InputError, first_line, in_one_line, replacing
@@ -29,8 +30,9 @@ class Checkpoint:
     """What checkpoint.pt holds: a configuration, and what the stages have made so far, else None.
 
     extractor, e_audio, e_lip, model, codes: weights; d_audio: width of F_A; references: the barred
-    C of Eq. 6, by code; takes, backgrounds: see `describe`; adam, adam_codes: states of the
-    optimisers; iteration: how many the field has had.
+    C of Eq. 6, by code; takes, backgrounds: see `describe`; examples: see data/examples.py, None in
+    checkpoints that are older than they; adam, adam_codes: states of the optimisers; iteration: how
+    many the field has had.
     """
     cfg: Config
     extractor: dict | None = None
@@ -40,6 +42,7 @@ class Checkpoint:
     references: dict[str, Tensor] | None = None
     takes: list[dict] | None = None
     backgrounds: Tensor | None = None
+    examples: dict[str, Tensor] | None = None
     model: dict | None = None
     codes: dict | None = None
     adam: dict | None = None
@@ -96,8 +99,9 @@ class Checkpoint:
         for name, part in parts.items() if self.model is not None else ():
             part.load_state_dict(getattr(self, name))
 
-    def describe(self, corpus: Corpus) -> None:
+    def describe(self, corpus: Corpus, heldout: Corpus) -> None:
         """Keep what animate.py needs of each training take, as plain values and tensors."""
+        self.examples = examples_of(corpus, heldout)
         self.takes, places, pictures = [], {}, []  # a background that takes share is kept once
         for take, numbers, first in zip(corpus.takes, corpus.numbers, corpus.first):
             key = take.background.tobytes()
@@ -160,7 +164,7 @@ class Run:
 
     `takes`: name, subject, fps, K (3, 3), cam_to_head (T, 4, 4), background (number), codes (entry
     of "id", "al", "ill" in their tables), first (entry of C_ex of its first frame; the others
-    follow).
+    follow). `examples`: of data/examples.py; None where the checkpoint is older than they.
     """
     cfg: Config
     model: DHNeRF
@@ -172,6 +176,7 @@ class Run:
     device: torch.device
     folder: Path | None = None  # where it was loaded from
     e_lip: LipEncoder | None = None
+    examples: dict[str, Tensor] | None = None
 
     def take(self, name: str | None = None, option: str = "subject") -> dict:
         """The take called `name`; of a subject of that name, or for None of all, the first one.
@@ -229,7 +234,7 @@ def _build_run(checkpoint: Checkpoint, device: torch.device, folder: Path) -> Ru
         e_lip.load_state_dict(checkpoint.e_lip)
         e_lip.eval().to(device)
     return Run(cfg, model.eval().to(device), codes.to(device), extractor.eval().to(device), e_audio,
-               checkpoint.takes, checkpoint.backgrounds, device, folder, e_lip)
+               checkpoint.takes, checkpoint.backgrounds, device, folder, e_lip, checkpoint.examples)
 
 
 def middle_frames(takes: list[dict]) -> dict[str, Tensor]:

@@ -28,6 +28,7 @@ from config import SMALL
 from data.corpus import Corpus
 from data.prepare import load
 from evaluation import ablation, disentangle, factors, heldout, landmark_regressor, overview, report, sync_expert
+from inference import page
 from inference.run import Checkpoint, load_run
 from synthetic import dataset
 from tools import media
@@ -149,7 +150,9 @@ def test_animate_needs_the_run_folder_only(run_folder, voca):
 def test_stand_in_heads_from_nothing(monkeypatch):
     small = functools.partial(dataset.write_toyset, subjects=3, sentences=3, seconds=1.2)
     monkeypatch.setattr(dataset, "write_toyset", small)
+    monkeypatch.setattr(page, "STEPS", dict.fromkeys(page.STEPS, 1))
     succeed(train, *QUICK, "--subjects", "2", "--sentences", "2")
+    assert page.MARK in Path("runs/heads/explore.html").read_text()
     assert sound_and_picture("runs/heads/preview.mp4")[1] > 10
 
 

@@ -231,8 +231,9 @@ def untrained(data, folder):
     d_audio = corpus.f_a.shape[-1]
     checkpoint = Checkpoint(cfg, extractor=LatentExtractor(cfg).state_dict(), d_audio=d_audio,
                             e_audio=sync_module(cfg, d_audio, CPU)[0].state_dict(),
+                            e_lip=sync_module(cfg, d_audio, CPU)[1].state_dict(),
                             model=DHNeRF(cfg).state_dict(), codes=codes.state_dict())
-    checkpoint.describe(corpus)
+    checkpoint.describe(corpus, corpus)
     (folder / "run").mkdir()
     checkpoint.write(folder / "run")
 
