@@ -11,7 +11,7 @@ are trained. What the run folder holds: inference/folder.py; animate.py needs no
 
 Several GPUs: torchrun --nproc-per-node N train.py ..., see speed/parallel.py. Every random draw of
 an iteration comes from (seed, stage, iteration), so `--resume` goes on where it was. `--mine my/`
-trains with the functions that a student has written (inference/mine.py). Next: animate.py.
+trains with the functions that a student has written (tools/mine.py). Next: animate.py.
 """
 from __future__ import annotations
 
@@ -35,12 +35,13 @@ from data.sampling import contrast, contrasted, probabilities
 from data.voices import Speech
 from dhnerf import CODES, DHNeRF, LatentCodes, LatentExtractor
 from evaluation import joint, overview, report
-from inference import mine, options
+from inference import options
 from inference.folder import FOUND, clear_work, forget, open_work
 from inference.run import Checkpoint, check_takes, load_run, pick_device
 from speed import parallel, precision
 from speed.forecast import Forecast
 from speed.prefetch import made_ahead
+from tools import mine
 from tools.errors import InputError, run_cli
 from tools.log import Log
 from tools.seeds import generators, seed_weights
@@ -138,9 +139,6 @@ def train_sync(cfg: Config, speech: Speech, device: torch.device, log: Log
 
 
 # ---- The field (Sec. 3.3) ------------------------------------------------------------------------
-
-AHEAD = 2  # batches that wait ready for a GPU
-
 
 class FieldTrainer:
     """Model, codes and optimisers of the last stage: draw a batch, its loss (Eq. 2), update."""
@@ -244,7 +242,7 @@ def train_field(trainer: FieldTrainer, checkpoint: Checkpoint, out: Path, log: L
     """
     cfg, start = trainer.cfg, checkpoint.iteration
     forecast = Forecast(cfg, trainer.model, trainer.device, cfg.iters - start)
-    ahead = AHEAD if trainer.device.type == "cuda" else 0  # a CPU's cores are busy with the step
+    ahead = 2 if trainer.device.type == "cuda" else 0  # batches; a CPU's cores are busy as it is
     with made_ahead(trainer.batches.batch, range(start, cfg.iters), ahead) as batches:
         bar = tqdm(batches, "field", initial=start, total=cfg.iters, disable=log is None)
         for it, batch in bar:

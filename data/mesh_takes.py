@@ -27,6 +27,7 @@ from data.take import Take, cache_paths, check_disk, have, write_pair
 from data.voca import Voca, choose, fault_of, fault_of_head, open_folder
 from synthetic import rasteriser
 from synthetic.cameras import camera_of_motion, default_camera, head_motion, project
+from tools import mine
 from tools.errors import InputError, first_line
 from tools.media import SAMPLE_RATE, to_mono_16k
 
@@ -158,7 +159,8 @@ def _workers(pixels: int) -> Iterator[ProcessPoolExecutor | None]:
         return
     given = os.environ.get(BLAS_THREADS)
     os.environ[BLAS_THREADS] = "1"  # of each: more threads than cores wait for one another
-    pool = ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"),
+                               mine.take_over, (mine.in_use,))
     try:
         yield pool
     finally:

@@ -9,7 +9,8 @@ import train
 from classroom import stubs
 from classroom.registry import link_of
 from classroom.stubs import EXERCISES
-from inference import mine
+from tools import mine
+from data import mesh_takes
 from synthetic import dataset
 from tools.errors import InputError
 
@@ -101,3 +102,20 @@ def test_nothing_that_passes_is_a_clear_error(tmp_path, monkeypatch):
 def test_a_folder_that_is_none_is_the_checkers_own_line():
     with pytest.raises(InputError, match="^nowhere: no such folder; make it with python exercises.py start nowhere$"):
         mine.use("nowhere")
+
+
+def test_processes_that_draw_heads_use_them_too(tmp_path, monkeypatch, ours):
+    """They are started anew and know nothing of this one but what they are told."""
+    verdicts(monkeypatch, light="passed")
+    (tmp_path / "light.py").write_text("def sh_basis(n):\n    return 'mine'\n")
+    monkeypatch.setattr(mine, "in_use", {})
+    mine.use(tmp_path)
+    with mesh_takes._workers(mesh_takes.POOL_FROM) as pool:
+        if pool is None:
+            pytest.skip("one core: nothing is started")
+        assert pool.submit(exec_light).result() == "mine"
+
+
+def exec_light():
+    from synthetic import light
+    return light.sh_basis(None)

@@ -19,6 +19,7 @@ from pathlib import Path
 from tools.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
+in_use: dict[str, Path] = {}  # function of ours -> file of the student's that stands for it
 
 
 def use(folder: str | Path | None) -> list[str]:
@@ -35,15 +36,24 @@ def use(folder: str | Path | None) -> list[str]:
     if not passed:
         raise InputError(f"{folder}: no function in it passes yet, so there is nothing to train "
                          f"with; see python exercises.py check {folder}")
-    sys.path.append(str(folder.resolve()))  # a module of the student's own may lie beside
-    theirs = {row["function"]: load(folder / f"{row['exercise']}.py", row["function"])
-              for row in passed}
-    for function, of_student in theirs.items():
-        replace(function, of_student)
+    take_over({row["function"]: (folder / f"{row['exercise']}.py").resolve() for row in passed})
     others = [row["function"] for row in rows if row["status"] != "passed"]
     print(f"yours, from {folder}: {', '.join(row['function'] for row in passed)}")
     print(f"ours: {', '.join(others) if others else 'none of the exercises'}")
     return [row["function"] for row in passed]
+
+
+def take_over(files: dict[str, Path]) -> None:
+    """{function of ours: file of the student's}: from now on theirs.
+
+    A process that draws heads beside this one is told the same, see data/mesh_takes.py.
+    """
+    in_use.update(files)
+    for folder in {str(file.parent) for file in files.values()}:
+        sys.path.append(folder)  # a module of the student's own may lie beside
+    theirs = {function: load(file, function) for function, file in files.items()}
+    for function, of_student in theirs.items():
+        replace(function, of_student)
 
 
 def checked(folder: Path) -> list[dict]:
