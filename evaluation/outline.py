@@ -15,9 +15,10 @@ import torch
 from jaxtyping import Float
 from torch.nn.functional import normalize
 
+from audio import LipEncoder
 from config import SMALL
 from dhnerf import CODES, DHNeRF
-from inference.run import load_run
+from inference.run import Checkpoint, load_run
 from synthetic.cameras import default_camera, frontal_camera
 from tools.errors import run_cli
 
@@ -43,22 +44,29 @@ def moved(one: Float[np.ndarray, "B H W"], other: Float[np.ndarray, "B H W"]) ->
     """How far two opacities of B pictures are apart: at most, and their outlines in px."""
     away = np.abs(np.stack([outline(b) - outline(a) for a, b in zip(one, other)]))
     known = away[np.isfinite(away)]
-    px = {"outline, mean (px)": known.mean(), "outline, 99 % (px)": np.quantile(known, 0.99)} \
-        if len(known) else {}
-    return {"opacity, at most": np.abs(one - other).max(), **px}
+    px = {"outline, mean (px)": float(known.mean()),
+          "outline, 99 % (px)": float(np.quantile(known, 0.99))} if len(known) else {}
+    change = np.abs(one - other)
+    return {"opacity, mean": float(change.mean()), "opacity, at most": float(change.max()), **px}
 
 
 @torch.no_grad()
 def of_run(folder: str, frames: int = 12) -> dict[str, dict[str, float]]:
-    """Each code of `frames` training frames replaced by every other one of its table (C_ex: 5)."""
-    run, rows = load_run(folder), {name: [] for name in CODES}
+    """Each code of so many training frames replaced by up to five others of its table.
+
+    F_lip is that of the mean shape of the lips; each frame's own would have to be prepared anew.
+    """
+    run, rows, f_lip = load_run(folder), {name: [] for name in CODES}, None
+    if run.cfg.sync:
+        e_lip = LipEncoder(run.cfg.d_lip)
+        e_lip.load_state_dict(Checkpoint.read(folder).e_lip)
+        f_lip = e_lip.eval()(torch.zeros(1, 40))
     for take in run.takes[::max(1, len(run.takes) // frames)][:frames]:
         k = len(take["cam_to_head"]) // 2
         entries = {**take["codes"], "ex": take["first"] + k}
         codes = {name: run.codes.tables[name].weight[entries[name]][None] for name in CODES}
         back = run.backgrounds[take["background"]].permute(2, 0, 1)[None] / 255
         rest = take["rest"][None] if "rest" in take else None
-        f_lip = None if run.e_audio is None else normalize(torch.ones(1, run.cfg.d_lip), dim=-1)
 
         def opacity(codes):
             return run.model(codes, f_lip, take["K"][None], take["cam_to_head"][k][None], back,
