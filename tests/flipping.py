@@ -1,10 +1,12 @@
 """flipping.py - runs tests of a copy of the repository in which one choice is changed to another.
 
-A process of its own, which test_ledger.py starts. It imports what is large and not ours once, and does each job
-in a fork of itself: files of the copy are changed, the named tests run, and the files are put back.
+A process of its own, which test_ledger.py starts. It imports once what the tests import and is not ours. Each job is
+done in a fork of it: files of the copy are changed, the named tests run, and the files are put back.
 
 In:  lines of JSON, {"edits": [[file, old text, new text], ...], "tests": ["tests/test_x.py::test_y", ...]}.
 Out: lines of JSON, {"failed": {test: how}, "passed": [test, ...]}; how: "assertion" or the name of another error.
+
+Shapes are not checked here (jaxtyping's own switch): it takes a second a job, and no choice is a shape.
 """
 import importlib
 import json
@@ -13,11 +15,7 @@ import sys
 import traceback
 from pathlib import Path
 
-# No operation may run before the fork: threads of OpenMP do not outlive it.
-LARGE = ("torch", "torch.nn.functional", "torch.distributed", "numpy", "scipy.linalg", "scipy.ndimage", "scipy.optimize",
-         "scipy.signal", "scipy.sparse", "scipy.spatial", "scipy.spatial.transform", "scipy.special", "scipy.stats",
-         "cv2", "PIL.Image", "tqdm", "hypothesis", "hypothesis.strategies", "pytest", "jaxtyping", "beartype",
-         "torch.optim", "torch.utils.checkpoint", "torch._dynamo", "concurrent.futures.process")
+VALUES = "tests/test_values.py"  # reads nothing but config.py, and so is quick
 
 
 class Recorder:
@@ -36,28 +34,51 @@ class Recorder:
             self.passed.append(report.nodeid)
 
 
-def tests_of(root, tests):
-    """What the tests do, in this process."""
+def run(root, recorder, *asked):
+    """pytest, its exit status; no plugins but the recorder, no cache."""
     import pytest
-    os.chdir(root)
-    sys.path[:0] = [str(root), str(root / "tests")]
+    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--rootdir", str(root), *asked], plugins=[recorder]))
+
+
+def tests_of(root, tests):
+    """What the tests do, in this process. File by file, until one fails."""
     recorder = Recorder()
-    code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--rootdir", str(root), *tests], plugins=[recorder])
-    if code not in (0, 1) and not recorder.failed:
-        recorder.failed = {"pytest": f"ended with {int(code)}: is there such a test?"}
+    for file in dict.fromkeys(test.split("::")[0] for test in tests):
+        code = run(root, recorder, *(test for test in tests if test.split("::")[0] == file))
+        if code not in (0, 1) and not recorder.failed:
+            recorder.failed = {file: f"pytest ended with {code}: is there such a test?"}
+        if recorder.failed:
+            break
     return {"failed": recorder.failed, "passed": recorder.passed}
 
 
-def in_a_fork(root, tests, log, changed):
-    """tests_of in a fork; what it prints goes into the file `log`. changed: keep no compiled code."""
+def imported_by(root, tests):
+    """Names of the modules that the tests import and that do not lie in the copy."""
+    run(root, Recorder(), "--collect-only", *tests)
+    ours = lambda module: str(getattr(module, "__file__", None) or "").startswith(str(root))
+    return [name for name, module in list(sys.modules.items()) if not ours(module)]
+
+
+def ordered(edits, tests):
+    """The tests of a job: a change of config.py is seen by test_values.py if by any, other changes never."""
+    of_values = [test for test in tests if test.startswith(VALUES)]
+    others = [test for test in tests if test not in of_values]
+    in_config = {edit[0] for edit in edits} == {"config.py"}
+    return of_values + others if in_config or not edits else others
+
+
+def in_a_fork(root, what, tests, changed):
+    """what(root, tests) in a fork; its output goes into log.txt. changed: compiled code is not kept."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             sys.dont_write_bytecode = changed
-            out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.chdir(root)
+            sys.path[:0] = [str(root), str(root / "tests")]
+            out = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(out, 1), os.dup2(out, 2)
-            answer = tests_of(root, tests)
+            answer = what(root, tests)
         except BaseException:
             answer = {"failed": {"flipping.py": traceback.format_exc()}, "passed": []}
         with os.fdopen(write, "w") as pipe:
@@ -82,7 +103,7 @@ def done(root, job, number):
         path.write_text(text.replace(old, new))
         os.utime(path, (number, number))  # compiled code is known by the second of its source
     try:
-        return in_a_fork(root, job["tests"], root / "log.txt", bool(kept))
+        return in_a_fork(root, tests_of, ordered(job["edits"], job["tests"]), bool(kept))
     finally:
         for path, (text, stat) in kept.items():
             path.write_text(text)
@@ -90,10 +111,18 @@ def done(root, job, number):
 
 
 def main():
-    root = Path(sys.argv[1])
-    sys.path[:] = [place for place in sys.path if Path(place or ".").resolve() != Path(__file__).resolve().parent]
-    for name in LARGE:
-        importlib.import_module(name)
+    """flipping.py COPY TEST_FILE ...: the files are those whose tests will be asked for."""
+    root, files = Path(sys.argv[1]), sys.argv[2:]
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [place for place in sys.path if Path(place or ".").resolve() != here]
+    import pytest  # noqa: F401 - and all that it needs, before the first fork
+    import torch  # noqa: F401 - imported, never used: threads of an operation would not outlive a fork
+    for name in in_a_fork(root, imported_by, files, False):
+        if name not in sys.modules and not name.startswith("_"):
+            try:
+                importlib.import_module(name)
+            except Exception:  # a half of another module, which is not there alone; the fork imports it
+                pass
     for number, line in enumerate(sys.stdin, 1):
         print(json.dumps(done(root, json.loads(line), number)), flush=True)
 

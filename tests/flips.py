@@ -149,7 +149,7 @@ FLIPS = {
                                       "for part in (slice(0, None),):")],
     "Which frames are drawn": [value("rare=0.5", "rare=0.0")],
     "The extractor does not see the mouth": [value("blank_mouth: bool = EXTRACTOR_FIELD(True)", "blank_mouth: bool = EXTRACTOR_FIELD(False)"),
-                                             ("data/crops.py", "MOUTH_TOP = 0.66", "MOUTH_TOP = 0.86")],
+                                             ("data/crops.py", "MOUTH_TOP = 0.64", "MOUTH_TOP = 0.86")],
     "C_ex of a lookalike": [value("ex_swap: float = FIELD(0.5)", "ex_swap: float = FIELD(0.0)"),
                             ("data/sampling.py", 'nearest = np.argsort(away, kind="stable")[:k]', "nearest = np.arange(len(away))[:k]")],
     "Noise on the codes of a clip": [value('"code_noise": 0.9', '"code_noise": 0.0'),

@@ -73,8 +73,8 @@ def test_lines_are_short_and_sentences_too():
                 assert len(words) <= 30, f"{heading}: {len(words)} words: {sentence}"
 
 
-def test_every_value_that_test_choices_holds_is_of_an_entry():
-    from test_choices import VALUES
+def test_every_value_that_test_values_holds_is_of_an_entry():
+    from test_values import VALUES
     asked = {case[1:-1] for entry in ENTRIES.values() for _, test, case in re.findall(NAME, entry["Test"]) if test == "test_value"}
     assert asked == set(VALUES)
 
@@ -102,8 +102,8 @@ class Server:
         shutil.copytree(ROOT, self.copy, ignore=shutil.ignore_patterns(
             ".*", "__pycache__", "figures", "runs", "*.mp4", "*.ipynb", "test_ledger.py", "flips.py"))
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
-        environment.pop("PYTEST_XDIST_WORKER", None)
-        self.process = subprocess.Popen([sys.executable, ROOT / "tests" / "flipping.py", self.copy], text=True,
+            files = sorted({test.split("::")[0] for entry in ENTRIES.values() for test in named(entry)})
+        self.process = subprocess.Popen([sys.executable, ROOT / "tests" / "flipping.py", self.copy, *files], text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder, env=environment)
 
     def ask(self, edits, tests):
@@ -115,8 +115,6 @@ class Server:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     made = Server(tmp_path_factory.mktemp("flips"))
-    files = sorted({test.split("::")[0] for entry in ENTRIES.values() for test in named(entry)})
-    made.ask([], ["--collect-only", *files])  # so that compiled code is there
     yield made
     made.process.stdin.close()
     made.process.wait()
