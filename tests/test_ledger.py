@@ -102,7 +102,7 @@ class Server:
         shutil.copytree(ROOT, self.copy, ignore=shutil.ignore_patterns(
             ".*", "__pycache__", "figures", "runs", "*.mp4", "*.ipynb", "test_ledger.py", "flips.py"))
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
-            files = sorted({test.split("::")[0] for entry in ENTRIES.values() for test in named(entry)})
+        files = sorted({test.split("::")[0] for entry in ENTRIES.values() for test in named(entry)})
         self.process = subprocess.Popen([sys.executable, ROOT / "tests" / "flipping.py", self.copy, *files], text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder, env=environment)
 
