@@ -6,8 +6,9 @@ done in a fork of it: files of the copy are changed, the named tests run, and th
 In:  lines of JSON, {"edits": [[file, old text, new text], ...], "tests": ["tests/test_x.py::test_y", ...]}.
 Out: lines of JSON, {"failed": {test: how}, "passed": [test, ...]}; how: "assertion" or the name of another error.
 
-Shapes are not checked here (jaxtyping's own switch): it takes a second a job, and no choice is a shape.
+Shapes are not checked here: to build the checks takes two seconds a job, and no choice is a shape.
 """
+import gc
 import importlib
 import json
 import os
@@ -37,7 +38,8 @@ class Recorder:
 def run(root, recorder, *asked):
     """pytest, its exit status; no plugins but the recorder, no cache."""
     import pytest
-    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--rootdir", str(root), *asked], plugins=[recorder]))
+    without = [part for name in ("cacheprovider", "unraisableexception", "threadexception") for part in ("-p", f"no:{name}")]
+    return int(pytest.main(["-x", "-q", *without, "--rootdir", str(root), *asked], plugins=[recorder]))
 
 
 def tests_of(root, tests):
@@ -115,14 +117,17 @@ def main():
     root, files = Path(sys.argv[1]), sys.argv[2:]
     here = Path(__file__).resolve().parent
     sys.path[:] = [place for place in sys.path if Path(place or ".").resolve() != here]
+    import jaxtyping
     import pytest  # noqa: F401 - and all that it needs, before the first fork
-    import torch  # noqa: F401 - imported, never used: threads of an operation would not outlive a fork
+    import torch._dynamo  # noqa: F401 - which Adam needs. No operation runs: its threads would not outlive a fork
+    jaxtyping.install_import_hook = lambda *_: None
     for name in in_a_fork(root, imported_by, files, False):
         if name not in sys.modules and not name.startswith("_"):
             try:
                 importlib.import_module(name)
             except Exception:  # a half of another module, which is not there alone; the fork imports it
                 pass
+    gc.freeze()
     for number, line in enumerate(sys.stdin, 1):
         print(json.dumps(done(root, json.loads(line), number)), flush=True)
 

@@ -102,7 +102,7 @@ class Server:
         self.copy, self.seen = folder / "copy", set()
         shutil.copytree(ROOT, self.copy, ignore=shutil.ignore_patterns(
             ".*", "__pycache__", "figures", "runs", "*.mp4", "*.ipynb", "test_ledger.py", "flips.py"))
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "JAXTYPING_DISABLE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         files = sorted({test.split("::")[0] for entry in ENTRIES.values() for test in named(entry)})
         self.process = subprocess.Popen([sys.executable, ROOT / "tests" / "flipping.py", self.copy, *files], text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder, env=environment)
