@@ -178,6 +178,18 @@ def test_f_a_of_a_frame_is_centred_on_it_and_reaches_0_15_s_to_either_side():
     assert (window[0], window[-1]) == (pytest.approx(0.85, abs=1e-6), pytest.approx(1.15, abs=1e-6))
 
 
+def test_what_a_recording_adds_to_all_its_features_is_not_heard(monkeypatch):
+    """Another voice and microphone as a shift and a scale of every feature, the same in all vectors: F_A stays."""
+    g, heard = np.random.default_rng(0), []
+    times, wave = 0.01 * np.arange(100), (0.2 * g.normal(size=16000)).astype(np.float32)
+    features = g.normal(size=(100, 4)).astype(np.float32)
+    for shift, scale in ((0.0, 1.0), (3.0, 2.5)):
+        monkeypatch.setattr(audio, "log_mel", lambda wave: (scale * features + shift, times))
+        heard.append(audio.feature_extractor("logmel", 3)(wave, np.arange(20) / 25))
+    assert np.allclose(*heard, atol=0.01), "a map from sound to lips can learn one voice"
+    assert heard[0].std() == pytest.approx(1, abs=0.3)
+
+
 def test_eq8_negatives_of_the_sync_stage_are_the_persons_own(tmp_path, monkeypatch):
     """The stage tells draw_negatives who speaks: another's voice and face would give a negative away."""
     n, g = 80, np.random.default_rng(0)
