@@ -23,6 +23,7 @@ from data.corpus import Corpus
 from data.sampling import probabilities
 from data.voices import Speech
 from dhnerf import CODES, DHNeRF, LatentExtractor
+from evaluation.measures import sync_confidence
 from speed import parallel
 from tiny_field import TINY, tiny_trainer
 from tools.errors import InputError
@@ -246,3 +247,9 @@ def test_meshes_and_clips_are_read_by_the_same_door(tmp_path):
     assert (prepare.is_clips(voca), prepare.is_clips(clips), prepare.is_clips(clips / "talk.mp4")) == (False, True, True)
     with pytest.raises(InputError, match="subj_seq_to_idx"):
         prepare.check_source(voca)
+
+
+def test_sync_confidence_is_the_median_less_the_least():
+    """By hand: shifts at distances 1, 2 and 6 have the median 2; their mean is 3."""
+    distances = np.array([[6.0, 1.0, 2.0], [6.0, 1.0, 2.0]])
+    assert sync_confidence(distances, np.ones((2, 3), bool))[0] == pytest.approx(1.0)
