@@ -6,8 +6,8 @@ In: rays (from render.py, where P_cam enters), the four codes (B, d), the lip fe
 d_lip). Out: feature map M (B, 256, h, w) and, after the 2D neural renderer, image I (B, 3, H, W).
 
 The wiring already disentangles, as in HeadNeRF: geometry sees C_id, C_ex and F_lip; only appearance
-sees the view direction v, C_al and C_ill. So light and albedo cannot move the surface.
-Next: render.py.
+sees the view direction v, C_al and C_ill. So light and albedo cannot move the density; the opacity
+that the 2D renderer makes of it they can, a little (classroom/ledger.md). Next: render.py.
 """
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PIXEL_CHANNELS = 16  # of the 2D renderer at full resolution
 def positional_encoding(x: Float[Tensor, "*batch 3"], n_freq: int) -> Float[Tensor, "*batch C"]:
     """NeRF Eq. 4 (the paper names none): x, then sin and cos of pi 2^k x for k < n_freq.
 
-    C = 3 + 6 n_freq. x should lie in [-1, 1], where the lowest frequency is not yet periodic.
+    C = 3 + 6 n_freq. x should lie in [-1, 1], one period of the slowest: -1 and 1 differ in x alone.
     """
     scale = math.pi * 2.0 ** torch.arange(n_freq, device=x.device, dtype=x.dtype)
     angles = (x[..., None, :] * scale[:, None]).flatten(-2)  # (..., 3 n_freq)

@@ -72,12 +72,6 @@ def run_all():
     return faults
 
 
-def ledger():
-    """Rows of the ledger as lists of cells, heading and rule left out."""
-    text = TUTORIAL.read_text().split("\n## The ledger")[1].split("\n## ")[0]
-    return [[c.strip() for c in line.strip("|").split(" | ")] for line in text.splitlines() if line.startswith("|")][2:]
-
-
 def picture_fault(kept, made):
     """What is wrong with a picture of the repository beside the one that the blocks made, or None."""
     a, b = (np.asarray(Image.open(path).convert("RGB"), float) for path in (kept, made))
@@ -113,17 +107,6 @@ def test_figures_are_those_that_the_blocks_make(played):
     assert not faults, "\n".join(faults)
     assert sum((ROOT / "figures" / name).stat().st_size for name in kept) < 1e6
     assert [p.name for p in played[1].iterdir()] == ["figures"], "a block wrote outside figures/"
-
-
-def test_every_test_of_the_ledger_exists():
-    rows = ledger()
-    assert len(rows) >= 20 and all(len(row) == 5 for row in rows), [row for row in rows if len(row) != 5]
-    for *_, cell in rows:
-        named = re.findall(r"`(test_\w+)\.(test_\w+)`", cell)
-        assert named, f"no test in the ledger's row: {cell}"
-        for file, test in named:
-            source = (ROOT / "tests" / f"{file}.py").read_text()
-            assert f"\ndef {test}(" in source, f"the ledger names tests/{file}.py: {test}, which does not exist"
 
 
 def test_files_functions_and_exercises_that_the_text_names_exist():
