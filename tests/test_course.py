@@ -5,20 +5,32 @@ parsers. Its form (minutes, quizzes, lengths of lines and sentences) is checked,
 """
 import importlib
 import json
+import math
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
 
 import animate
+import audio
+import config
 import evaluate
 import exercises
+import losses
+import render
+import tracking
 from classroom import runner, stubs
 from classroom.checks import Verdict
 from classroom.registry import anchor
+from data import sampling
+from evaluation import measures
 from inference import options
+from synthetic import cameras, light
 
 ROOT = Path(__file__).resolve().parent.parent
 COURSE = ROOT / "classroom" / "course.md"
@@ -81,11 +93,12 @@ def code_faults(text):
     prose = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
     files = [path.relative_to(ROOT) for path in (*ROOT.glob("*.py"), *ROOT.glob("*/*.py"))]
     modules = {path.stem: ".".join(path.with_suffix("").parts) for path in files if path.parts[0] != "tests"}
-    faults = []
+    faults, tutorial = [], (ROOT / "tutorial.md").read_text()
     for name in re.findall(r"`([\w/.-]+)`", prose):
         first = name.split("/")[0]
         if re.search(r"\.(py|md|ipynb|png|csv|html|mp4|wav)$", name):
             there = (ROOT / name).is_file() or (first in MADE or "/" not in name) and Path(name).name in LEFT
+            there |= name.startswith("figures/tut_") and f"]({name})" in tutorial  # compared by test_tutorial.py
             if not there and name != "speech.wav":  # that the lecturer records
                 faults.append(name)
         elif re.fullmatch(r"[a-z_]+\.\w+", name):
@@ -198,18 +211,76 @@ def test_the_readme_names_the_course():
     assert "classroom/course.md" in (ROOT / "README.md").read_text()
 
 
+def computed():
+    """Session -> numbers of its quiz's answers, as they are written there, from the program itself."""
+    default = config.for_data(config.SMALL, False, None, None)
+    rays = (default.size // default.upsample) ** 2 * (default.n_coarse + default.n_fine)
+    wave = lambda n: 2 / 2 ** (n - 1) * (config.PAPER.box[3] - config.PAPER.box[0]) / 2 * 100  # mm
+    two = render.compositing_weights(torch.tensor([[[1.0, 3.0]]]), torch.full((1, 1, 2), 0.5))[0, 0]
+    depth = config.PAPER.box[5] - config.PAPER.box[2]
+    dense = render.compositing_weights(torch.full((1, 1, 6), 20.0), torch.full((1, 1, 6), depth / 6))[0, 0, 0]
+    coarse = torch.tensor([[[0, 0.9, 0.09, 0]]])
+    placed = render.hierarchical_samples(torch.arange(5.0)[None, None], coarse, 10).floor().flatten().int()
+    zero = torch.zeros(2, 3, 2, 2)
+    moved = (zero + torch.tensor([0.3, 0.1])[:, None, None, None]).requires_grad_()
+    l_v = losses.velocity_loss(moved, zero, zero, zero)
+    l_v.backward()
+    lamp = np.zeros((2, 9))
+    lamp[:, 0], lamp[:, 2] = 1 / light.SH_CONSTANTS[0], (1, 3)
+    shading = light.sh_basis(np.array([[0, 0, 1.0], [0, 0, -1.0]])) @ lamp.T  # towards z and away; lamps
+    people = SimpleNamespace(upper=np.array([[0.0], [1.0], [0.0]]), label={
+        "id": np.array([0, 0, 1]), "al": np.zeros(3, int), "ill": np.array([0, 1, 1])})
+    shared = -sampling.suitability(people, "al", np.array([0]), np.array([[1, 2]]))[0][0]
+    assert shared[1] == 1
+    camera = tracking.camera_to_head(np.array([[0, np.pi / 6, 0, 0, 0, -12.0]]))[0, :3, 3]
+    half_turn = light.rotate_light(np.ones((9, 3)), np.diag([-1.0, 1, -1]))[:, 0]
+    assert np.flatnonzero(half_turn < 0).tolist() == [2, 3, 4, 5]
+    found, mean = [], tracking.generic_model().mean
+    for away in (12.0, 24.0):
+        K = np.array([[1024 * away / 12, 0, 256], [0, 1024 * away / 12, 256], [0, 0, 1]])
+        pose = np.array([[0.1, 0.2, 0.05, 0.3, -0.2, -away]])
+        seen = cameras.project(mean[None], K, tracking.camera_to_head(pose))
+        found.append((tracking.initial_pose(seen, mean, K) - pose)[0])
+    assert all(abs(error[5] - 0.5) < 0.05 for error in found)
+    confidence, offset, _ = measures.sync_confidence(np.array([[3.0, 1.2, 2.9, 2.8, 3.1]]), np.ones((1, 5), bool))
+    low, _, _ = losses.info_nce_range()
+    side = torch.eye(11)
+    right_angles = losses.info_nce(side[:1], side[:1], side[None, 1:])
+    window = audio.align_to_frames(np.arange(9.0)[:, None], np.arange(9.0), np.array([4.0]), 16)[0, :, 0]
+    return [
+        [f"{wave(10):.2f} mm", f"{wave(4):.1f} mm", f"{rays * 64 * 64 / 1e6:.1f} million", f"{64 * 64} "],
+        [f"{math.log(2) / 4:.3f} dm", f"{two[0]:.3f}", f"{two[1]:.3f}", f"{1 - two.sum():.3f}", f"{dense:.5f}",
+         f"{1 - math.exp(-depth * math.exp(-1.2)):.2f}", f"{config.PAPER.n_coarse + config.PAPER.n_fine}",
+         f"None, {(placed == 1).sum()}, {(placed == 2).sum()}, none"],
+        [f"{10 / (3 * 128**2) ** 0.5:.3f}", f"{config.SMALL.vgg}"],
+        [f"{l_v.item():.1f}", f"{moved.grad[0, 0, 0, 0]:.3f}", f"{moved.grad[1, 0, 0, 0]:.3f}", f"{shared[0]:.3f}",
+         *(f"{value:.3f}" for value in shading.flatten())],
+        ["({:.0f}, {:.0f}, {:.2f})".format(*(camera + 0.0)), f"{np.degrees(np.linalg.norm(found[1][:3])):.1f} degrees"],
+        [f"{window[0]:.2f}", f"{window[-1]:.2f}", f"{(480000 - 400) // 320 + 1}", f"{right_angles:.3f}", f"{low:.3f}",
+         f"{math.log(10) - 4:.2f}", f"{confidence:.1f}", f"{offset:+d}"]]
+
+
+def test_answers_have_the_numbers_that_the_program_computes(text):
+    for (title, body), numbers in zip(sessions(text).items(), computed(), strict=True):
+        answers = " ".join(part(body, "Answers").split())
+        missing = [number for number in numbers if number not in answers]
+        assert not missing, f"{title}: no answer says {missing}"
+
+
 # ---- the checks themselves can fail ---------------------------------------------------------------------------
 
-@pytest.mark.parametrize("command", ["train.py --mines my/", "trains.py", "animate.py runs/heads", "evaluate.py --table3",
-                                     "exercises.py check my/ --only eq88", "exercises.py check"])
+@pytest.mark.parametrize("command", [
+    "train.py --mines my/", "trains.py", "animate.py runs/heads", "evaluate.py --table3",
+    "exercises.py check my/ --only eq88", "exercises.py check"])
 def test_a_wrong_command_is_seen(command):
     assert command_fault(command)
 
 
 def test_a_wrong_name_is_seen(text):
     assert code_faults("`losses.info_nse` `nothing.at_all` `losses.info_nce`") == ["losses.info_nse", "nothing.at_all"]
-    assert code_faults("`figures/none.png` `loss.png` `runs/heads/none.md` `other/x.py` `train.py`") == [
-        "figures/none.png", "runs/heads/none.md", "other/x.py"]
+    files = "`figures/none.png` `figures/tut_none.png` `loss.png` `runs/heads/none.md` `other/x.py` `train.py`"
+    assert code_faults(files) == [
+        "figures/none.png", "figures/tut_none.png", "runs/heads/none.md", "other/x.py"]
     tutorial = (ROOT / "tutorial.md").read_text()
     changed = tutorial.replace("## 4.3 Measures", "## 4.3 Scores")
     assert "4.3 Measures: ../tutorial.md#43-measures" in link_faults(text, changed)
