@@ -10,7 +10,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,6 +27,7 @@ from classroom import runner, stubs
 from classroom.checks import Verdict
 from classroom.registry import anchor
 from data import sampling
+from data.corpus import Corpus
 from evaluation import measures
 from inference import options
 from synthetic import cameras, light
@@ -228,9 +228,10 @@ def computed():
     lamp = np.zeros((2, 9))
     lamp[:, 0], lamp[:, 2] = 1 / light.SH_CONSTANTS[0], (1, 3)
     shading = light.sh_basis(np.array([[0, 0, 1.0], [0, 0, -1.0]])) @ lamp.T  # towards z and away; lamps
-    people = SimpleNamespace(upper=np.array([[0.0], [1.0], [0.0]]), label={
-        "id": np.array([0, 0, 1]), "al": np.zeros(3, int), "ill": np.array([0, 1, 1])})
-    shared = -sampling.suitability(people, "al", np.array([0]), np.array([[1, 2]]))[0][0]
+    three = Corpus.__new__(Corpus)  # the anchor, frame A and frame B of the question
+    three.upper = np.array([[0.0], [1.0], [0.0]])
+    three.label = {"id": np.array([0, 0, 1]), "al": np.zeros(3, int), "ill": np.array([0, 1, 1])}
+    shared = -sampling.suitability(three, "al", np.array([0]), np.array([[1, 2]]))[0][0]
     assert shared[1] == 1
     camera = tracking.camera_to_head(np.array([[0, np.pi / 6, 0, 0, 0, -12.0]]))[0, :3, 3]
     half_turn = light.rotate_light(np.ones((9, 3)), np.diag([-1.0, 1, -1]))[:, 0]
@@ -248,7 +249,7 @@ def computed():
     right_angles = losses.info_nce(side[:1], side[:1], side[None, 1:])
     window = audio.align_to_frames(np.arange(9.0)[:, None], np.arange(9.0), np.array([4.0]), 16)[0, :, 0]
     return [
-        [f"{wave(10):.2f} mm", f"{wave(4):.1f} mm", f"{rays * 64 * 64 / 1e6:.1f} million", f"{64 * 64} "],
+        [f"{wave(10):.2f} mm", f"{wave(4):.1f} mm", f"{rays * 64 * 64 / 1e6:.1f} million", f"= {64 * 64}."],
         [f"{math.log(2) / 4:.3f} dm", f"{two[0]:.3f}", f"{two[1]:.3f}", f"{1 - two.sum():.3f}", f"{dense:.5f}",
          f"{1 - math.exp(-depth * math.exp(-1.2)):.2f}", f"{config.PAPER.n_coarse + config.PAPER.n_fine}",
          f"None, {(placed == 1).sum()}, {(placed == 2).sum()}, none"],
