@@ -254,8 +254,8 @@ def computed():
          f"{1 - math.exp(-depth * math.exp(-1.2)):.2f}", f"{config.PAPER.n_coarse + config.PAPER.n_fine}",
          f"None, {(placed == 1).sum()}, {(placed == 2).sum()}, none"],
         [f"{10 / (3 * 128**2) ** 0.5:.3f}", f"{config.SMALL.vgg}"],
-        [f"{l_v.item():.1f}", f"{moved.grad[0, 0, 0, 0]:.3f}", f"{moved.grad[1, 0, 0, 0]:.3f}", f"exp(-2) = {shared[0] - 1:.3f} of",
-         f"{shared[0]:.3f}.", *(f"{value:.3f}" for value in shading.flatten())],
+        [f"{l_v.item():.1f}", f"{moved.grad[0, 0, 0, 0]:.3f}", f"{moved.grad[1, 0, 0, 0]:.3f}",
+         f"exp(-2) = {shared[0] - 1:.3f} of", f"{shared[0]:.3f}.", *(f"{value:.3f}" for value in shading.flatten())],
         ["({:.0f}, {:.0f}, {:.2f})".format(*(camera + 0.0)), f"{np.degrees(np.linalg.norm(found[1][:3])):.1f} degrees"],
         [f"{window[0]:.2f}", f"{window[-1]:.2f}", f"{(480000 - 400) // 320 + 1}", f"{right_angles:.3f}", f"{low:.3f}",
          f"{math.log(10) - 4:.2f}", f"{confidence:.1f}", f"{offset:+d}"]]
