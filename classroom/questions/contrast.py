@@ -51,6 +51,10 @@ def fixed_lengths(a, b, at_a, at_b):
         "one length for all vectors": "Each vector has its own length: without an axis `norm` "
                                       "takes all numbers together.",
         "along another axis": "Vectors lie along the last axis, -1.",
+        "one number for all pairs": "Each pair has its own number: sum over the last axis alone, "
+                                    "not over the pairs.",
+        "mean of all pairs": "Each pair has its own number: no mean over the pairs.",
+        "all as one vector": "The last axis alone is the vector's; the others count the pairs.",
         "not summed": "The products still have to be summed over the last axis.",
         "axis kept": "The last axis is summed away: the result has one number for a pair.",
         "all pairs": "Vector i of a goes with vector i of b, not with every vector of b.",
@@ -63,10 +67,10 @@ def fixed_lengths(a, b, at_a, at_b):
         "zero vector": "0 / 0 at a zero vector: its similarity is 0.",
         "no gradient at a zero vector": "The value at a zero vector is right, its gradient is NaN: "
                                         "the 0 / 0 must not be computed at all.",
-        "gradient at a zero vector": "A zero vector has no direction, so nothing may push it: its "
-                                     "gradient is 0.",
         "short vectors": "A short vector is as good as a long one: no small number in the "
                          "denominator, neither added nor as a lower bound.",
+        "gradient at a zero vector": "A zero vector has no direction, so nothing may push it: its "
+                                     "gradient is 0.",
         "lengths detached": "The lengths depend on the vectors too: do not detach them.",
         "clamped": "A clamp just inside [-1, 1] cuts the gradient of nearly parallel vectors.",
         **HINTS})
@@ -82,6 +86,9 @@ def eq9(cosine_similarity):
         "one sum over all vectors": lambda a, b: (a * b).sum() / both(a, b),
         "one length for all vectors": lambda a, b: dot(a, b) / math.sqrt((a**2).sum()
                                                                          * (b**2).sum()),
+        "one number for all pairs": lambda a, b: cosines(a, b).sum(),
+        "mean of all pairs": lambda a, b: cosines(a, b).mean(),
+        "all as one vector": lambda a, b: cosines(a.ravel(), b.ravel()),
         "not summed": lambda a, b: a * b / (lengths(a) * lengths(b)),
         "axis kept": lambda a, b: cosines(a, b)[..., None],
         "one minus": lambda a, b: 1 - cosines(a, b),
