@@ -87,7 +87,10 @@ MUTANTS = {
             "lambda_rec * l_rec + lambda_dis * l_dis + lambda_v * l_v",
             "torch.tensor(lambda_rec * l_rec.item() + lambda_dis * l_dis.item() + lambda_v * l_v.item())"),
         "NumPy on the way": ("lambda_rec * l_rec", "lambda_rec * torch.as_tensor(l_rec.numpy())"),
-        "an input cut off": ("lambda_v * l_v", "lambda_v * l_v.detach()")},
+        "an input cut off": ("lambda_v * l_v", "lambda_v * l_v.detach()"),
+        "fixed dtype": ("lambda_rec * l_rec + lambda_dis * l_dis + lambda_v * l_v",
+                        "torch.stack([l_rec, l_dis, l_v])"
+                        " @ torch.tensor([lambda_rec, lambda_dis, lambda_v], dtype=torch.float64)")},
     "eq3": {
         "weight on the other loss": ("lambda_per * l_per + l_pho", "l_per + lambda_per * l_pho"),
         "weight on both": ("lambda_per * l_per + l_pho", "lambda_per * (l_per + l_pho)"),
@@ -105,7 +108,9 @@ MUTANTS = {
         "no gradient": (
             "lambda_per * l_per + l_pho", "torch.tensor(lambda_per * float(l_per) + float(l_pho))"),
         "NumPy on the way": ("+ l_pho", "+ torch.as_tensor(l_pho.numpy())"),
-        "an input cut off": ("lambda_per * l_per", "lambda_per * l_per.detach()")},
+        "an input cut off": ("lambda_per * l_per", "lambda_per * l_per.detach()"),
+        "fixed dtype": (
+            "lambda_per * l_per + l_pho", "torch.stack([l_per, l_pho]) @ torch.tensor([lambda_per, 1.0])")},
     "eq4": {
         "no square": ("(a - b).square().mean()", "(a - b).abs().mean()"),
         "root of the mean square": ("(a - b).square().mean()", "(a - b).square().mean().sqrt()"),
@@ -116,6 +121,11 @@ MUTANTS = {
             "torch.cat([(a - b).flatten() for a, b in zip(phi, phi_gt)]).square().mean()"),
         "sum over a sample": (".square().mean()", ".square().flatten(1).sum(1).mean()"),
         "channels summed": (".square().mean()", ".square().sum(1).mean()"),
+        "sum over the batch": (".square().mean()", ".square().flatten(1).mean(1).sum()"),
+        "one number per layer": ("sum((a - b).square().mean() for a, b in zip(phi, phi_gt, strict=True))",
+                                 "torch.stack([(a - b).square().mean() for a, b in zip(phi, phi_gt, strict=True)])"),
+        "first layer left out": ("zip(phi, phi_gt, strict=True)", "zip(phi[1:], phi_gt[1:])"),
+        "last layer left out": ("zip(phi, phi_gt, strict=True)", "zip(phi[:-1], phi_gt[:-1])"),
         "first layer only": ("zip(phi, phi_gt, strict=True)", "zip(phi[:1], phi_gt[:1])"),
         "last layer only": ("zip(phi, phi_gt, strict=True)", "zip(phi[-1:], phi_gt[-1:])"),
         "first sample only": ("(a - b)", "(a[0] - b[0])"),
@@ -129,7 +139,9 @@ MUTANTS = {
         "layers left out in silence": (", strict=True", ""),
         "no gradient": (".mean()", ".mean().detach()"),
         "NumPy on the way": ("(a - b)", "torch.as_tensor(a.numpy() - b.numpy())"),
-        "an input cut off": ("(a - b)", "(a - b.detach())")},
+        "an input cut off": ("(a - b)", "(a - b.detach())"),
+        "fixed dtype": ("(a - b).square().mean()",
+                        "(a - b).square().flatten() @ torch.full((a.numel(),), 1 / a.numel())")},
     "eq5": {
         "mask not squared": (
             "(m * image - m * image_gt).square()", "(m * (image - image_gt).square())"),
@@ -142,6 +154,8 @@ MUTANTS = {
         "sum for mean": (".square().mean()", ".square().sum()"),
         "channels summed": (".square().mean()", ".square().sum(1).mean()"),
         "mean over the batch alone": (".square().mean()", ".square().flatten(1).sum(1).mean()"),
+        "sum over the batch": (".square().mean()", ".square().flatten(1).mean(1).sum()"),
+        "not averaged": (".square().mean()", ".square()"),
         "no square": (".square().mean()", ".abs().mean()"),
         "root": (".square().mean()", ".square().mean().sqrt()"),
         "mask on one image only": ("m * image - m * image_gt", "m * image - image_gt"),
@@ -158,7 +172,8 @@ MUTANTS = {
         "no gradient": (".mean()", ".mean().detach()"),
         "NumPy on the way": (
             "(m * image - m * image_gt)", "torch.as_tensor(m.numpy() * (image.numpy() - image_gt.numpy()))"),
-        "an input cut off": ("m * image - m * image_gt", "m * image - m * image_gt.detach()")},
+        "an input cut off": ("m * image - m * image_gt", "m * image - m * image_gt.detach()"),
+        "fixed dtype": (".square().mean()", ".square().flatten() @ torch.ones(image.numel()) / image.numel()")},
     "eq6": {
         "mean over the entries": (".square().sum(-1)", ".square().mean(-1)"),
         "sum over the batch": (".sum(-1).mean()", ".sum()"),
@@ -189,9 +204,13 @@ MUTANTS = {
         "weighted mean": (
             "for name, term in terms.items())",
             "for name, term in terms.items()) / sum(weights.get(name, 1.0) for name in terms)"),
-        "a code left out": ("for name in codes}", "for name in ('ex', 'al', 'ill')}"),
+        "id left out": ("for name in codes}", "for name in ('ex', 'al', 'ill')}"),
+        "ex left out": ("for name in codes}", "for name in ('id', 'al', 'ill')}"),
+        "al left out": ("for name in codes}", "for name in ('id', 'ex', 'ill')}"),
+        "ill left out": ("for name in codes}", "for name in ('id', 'ex', 'al')}"),
         "last code only": ("for name in codes}", "for name in [*codes][-1:]}"),
         "first sample only": (".square()", "[:1].square()"),
+        "one number per sample": (".sum(-1).mean()", ".sum(-1)"),
         "half of the square": (".square()", ".square().div(2)"),
         "1 - cos": (
             "(codes[name] - codes_ref[name]).square().sum(-1)",
@@ -206,7 +225,10 @@ MUTANTS = {
         "references cut off": ("- codes_ref[name])", "- codes_ref[name].detach())"),
         "no gradient": (".sum(-1).mean()", ".sum(-1).mean().detach()"),
         "NumPy on the way": (
-            "(codes[name] - codes_ref[name])", "torch.as_tensor(codes[name].numpy() - codes_ref[name].numpy())")},
+            "(codes[name] - codes_ref[name])", "torch.as_tensor(codes[name].numpy() - codes_ref[name].numpy())"),
+        "fixed dtype": (
+            "(codes[name] - codes_ref[name]).square().sum(-1)",
+            "((codes[name] - codes_ref[name]).square() @ torch.ones(codes[name].shape[1]))")},
     "eq7": {
         "squared": (".masked_fill(is_zero, 1.0).sqrt()", ""),
         "no square": ("error.flatten(1).square().mean(1)", "error.flatten(1).abs().mean(1).square()"),
@@ -224,6 +246,7 @@ MUTANTS = {
         "channels summed": (".square().mean(1)", ".square().mean(1) * 3"),
         "a norm for each pixel": (".flatten(1).square()", ".square()"),
         "a norm for each channel": (".flatten(1).square().mean(1)", ".flatten(2).square().mean(2)"),
+        "one number per pair": (".sqrt()).mean()", ".sqrt())"),
         "sum over the pairs": (".sqrt()).mean()", ".sqrt()).sum()"),
         "first pair only": (".sqrt()).mean()", ".sqrt())[0]"),
         "frames for velocities": (
@@ -247,7 +270,8 @@ MUTANTS = {
         "previous frame cut off": ("(image - previous) - (", "(image - previous.detach()) - ("),
         "no gradient": (".sqrt()).mean()", ".sqrt()).mean().detach()"),
         "NumPy on the way": ("(image - previous)", "torch.as_tensor(image.numpy() - previous.numpy())"),
-        "an input cut off": ("(image_gt - previous_gt)", "(image_gt - previous_gt).detach()")},
+        "an input cut off": ("(image_gt - previous_gt)", "(image_gt - previous_gt).detach()"),
+        "fixed dtype": (".square().mean(1)", ".square() @ torch.full((error[0].numel(),), 1 / error[0].numel())")},
     "eq8": {
         "positive not in the denominator": ("logits.logsumexp(1)", "logits[:, 1:].logsumexp(1)"),
         "mean over the negatives": ("(logits.logsumexp(1) - logits[:, 0])",
@@ -292,9 +316,11 @@ MUTANTS = {
         "tau forgotten": ("dim=1) / tau", "dim=1)"),
         "tau ignored": ("dim=1) / tau", "dim=1) / 0.5"),
         "tau on the wrong side": ("dim=1) / tau", "dim=1) * tau"),
+        "tau on the positive alone": ("[d_pos, d_neg], dim=1) / tau", "[d_pos / tau, d_neg], dim=1)"),
         "tau outside": ("dim=1) / tau  # (B, 1 + N)\n    return (", "dim=1)\n    return 1 / tau * ("),
         "softmax over the wrong axis": ("logits.logsumexp(1)", "logits.logsumexp(0)"),
         "softmax over the anchors": ("logits.logsumexp(1)", "logits.logsumexp(0)[0]"),
+        "one number per anchor": (".mean()", ""),
         "sum over the anchors": (".mean()", ".sum()"),
         "mean inside the logarithm": (
             "(logits.logsumexp(1) - logits[:, 0]).mean()",
@@ -316,7 +342,8 @@ MUTANTS = {
         "positive cut off": ("cosine_similarity(anchor, positive)", "cosine_similarity(anchor, positive.detach())"),
         "negatives cut off": ("expand_as(negatives), negatives)", "expand_as(negatives), negatives.detach())"),
         "no gradient": (".mean()", ".mean().detach()"),
-        "NumPy on the way": (".mean()", ".numpy().mean()")},
+        "NumPy on the way": (".mean()", ".numpy().mean()"),
+        "fixed dtype": (".mean()", "@ torch.ones(len(anchor)) / len(anchor)")},
     "eq9": {
         "no norms": (" / n.masked_fill(n == 0, math.inf)", ""),
         "one norm": ("(b, norm_b))", "(b, torch.ones_like(norm_b)))"),
@@ -337,6 +364,8 @@ MUTANTS = {
         "mean of all pairs": (".sum(-1)", ".sum(-1).mean()"),
         "all as one vector": (
             "norm_a, norm_b =", "a, b = a.flatten(), b.flatten()\n    norm_a, norm_b ="),
+        "axis counted from the front": (
+            "norm_a, norm_b =", "a, b = a.transpose(1, -1), b.transpose(1, -1)\n    norm_a, norm_b ="),
         "not summed": (".sum(-1)", ""),
         "axis kept": (".sum(-1)", ".sum(-1, keepdim=True)"),
         "all pairs": (
@@ -361,7 +390,8 @@ MUTANTS = {
         "no gradient": (".sum(-1)", ".sum(-1).detach()"),
         "NumPy on the way": (
             "return (a * b).sum(-1)", "return torch.as_tensor((a * b).numpy().sum(-1))"),
-        "an input cut off": ("(b, norm_b)", "(b.detach(), norm_b.detach())")},
+        "an input cut off": ("(b, norm_b)", "(b.detach(), norm_b.detach())"),
+        "fixed dtype": ("(a * b).sum(-1)", "(a * b) @ torch.ones((a * b).shape[-1])")},
     "camera": {
         "rotation not inverted": (".transpose(0, 2, 1)", ""),
         "position not turned": ("-(R_inverse @ pose[:, 3:, None])[..., 0]", "-pose[:, 3:]"),

@@ -82,8 +82,13 @@ def eq2_default_by_or(l_rec, l_dis, l_v, lambda_rec=None, lambda_dis=None, lambd
 
 @wrong("eq2", "weighted mean")
 def eq2_average(l_rec, l_dis, l_v, lambda_rec=1.0, lambda_dis=5.0, lambda_v=10.0):
-    w = torch.tensor([lambda_rec, lambda_dis, lambda_v], dtype=torch.float64)
-    return torch.stack([l_rec, l_dis, l_v]) @ (w / w.sum())
+    w = torch.tensor([lambda_rec, lambda_dis, lambda_v])
+    return (torch.stack([l_rec, l_dis, l_v]) * w / w.sum()).sum()
+
+
+@wrong("eq2", "fixed dtype")
+def eq2_float32_weights(l_rec, l_dis, l_v, lambda_rec=1.0, lambda_dis=5.0, lambda_v=10.0):
+    return torch.dot(torch.stack([l_rec, l_dis, l_v]), torch.tensor([lambda_rec, lambda_dis, lambda_v]))
 
 
 @wrong("eq2", "mean for sum")
@@ -366,6 +371,25 @@ def eq4_overwritten(phi, phi_gt):
     return loss
 
 
+@wrong("eq4", "sum over the batch")
+def eq4_loop_over_the_batch(phi, phi_gt):
+    loss = 0
+    for a, b in zip(phi, phi_gt, strict=True):
+        for x, y in zip(a, b):
+            loss = loss + F.mse_loss(x, y)
+    return loss
+
+
+@wrong("eq4", "last layer left out")
+def eq4_off_by_one(phi, phi_gt):
+    return sum(F.mse_loss(phi[i], phi_gt[i]) for i in range(len(phi) - 1))
+
+
+@wrong("eq4", "first layer left out")
+def eq4_counted_from_one(phi, phi_gt):
+    return sum(F.mse_loss(phi[i], phi_gt[i]) for i in range(1, len(phi)))
+
+
 @wrong("eq4", "first sample only")
 def eq4_first_sample(phi, phi_gt):
     return sum(((a[0] - b[0]) ** 2).mean() for a, b in zip(phi, phi_gt, strict=True))
@@ -426,7 +450,7 @@ def eq4_numpy(phi, phi_gt):
     return sum(np.mean((a.numpy() - b.numpy()) ** 2) for a, b in zip(phi, phi_gt, strict=True))
 
 
-@wrong("eq4")
+@wrong("eq4", "one number per layer")
 def eq4_one_number_per_layer(phi, phi_gt):
     return torch.stack([F.mse_loss(a, b) for a, b in zip(phi, phi_gt, strict=True)])
 
@@ -523,6 +547,16 @@ def eq5_per_image(image, image_gt, m):
     return per_image.mean()
 
 
+@wrong("eq5", "sum over the batch")
+def eq5_loop_over_the_batch(image, image_gt, m):
+    return sum(F.mse_loss(k * i, k * g) for i, g, k in zip(image, image_gt, m))
+
+
+@wrong("eq5", "not averaged")
+def eq5_map(image, image_gt, m):
+    return F.mse_loss(image * m, image_gt * m, reduction="none")
+
+
 @wrong("eq5", "no square")
 def eq5_l1(image, image_gt, m):
     return F.l1_loss(m * image, m * image_gt)
@@ -605,10 +639,10 @@ def eq5_numpy(image, image_gt, m):
     return torch.tensor(np.mean(np.square(mask * a - mask * b)))
 
 
-@wrong("eq5")
+@wrong("eq5", "an input cut off")
 def eq5_mask_constant(image, image_gt, m):
     m = m.detach()
-    return ((m * image - m * image_gt) ** 2).mean() + 0 * m.mean()
+    return ((m * image - m * image_gt) ** 2).mean()
 
 
 @wrong("eq5")
@@ -791,7 +825,7 @@ def eq6_weighted_mean(codes, codes_ref, weights=None):
     return sum(lam[k] * (codes[k] - codes_ref[k]).square().sum(1).mean() for k in codes) / sum(lam.values())
 
 
-@wrong("eq6", "a code left out")
+@wrong("eq6", "id left out")
 def eq6_three(codes, codes_ref, weights=None):
     weights = weights or {}
     return sum(weights.get(k, 1.0) * (codes[k] - codes_ref[k]).square().sum(1).mean() for k in ("ex", "al", "ill"))
@@ -876,13 +910,13 @@ def eq6_in_place(codes, codes_ref, weights=None):
     return sum((weights or {}).get(k, 1.0) * codes[k].square().sum(1).mean() for k in codes)
 
 
-@wrong("eq6")
+@wrong("eq6", "ill left out")
 def eq6_light_forgotten(codes, codes_ref, weights=None):
     weights = weights or {}
     return sum(weights.get(k, 1.0) * (codes[k] - codes_ref[k]).square().sum(1).mean() for k in ("id", "ex", "al"))
 
 
-@wrong("eq6")
+@wrong("eq6", "one number per sample")
 def eq6_one_number_per_sample(codes, codes_ref, weights=None):
     weights = weights or {}
     return sum(weights.get(k, 1.0) * (codes[k] - codes_ref[k]).square().sum(1) for k in codes)
@@ -1051,8 +1085,15 @@ def eq7_power(image, previous, image_gt, previous_gt):
 def eq7_early_return(image, previous, image_gt, previous_gt):
     d = (image - previous) - (image_gt - previous_gt)
     if torch.all(d == 0):
-        return d.sum()
+        return 0 * d.sum()
     return d.square().mean((1, 2, 3)).sqrt().mean()
+
+
+@wrong("eq7")
+def eq7_early_return_of_the_sum(image, previous, image_gt, previous_gt):
+    """The sum is 0, its gradient is 1."""
+    d = (image - previous) - (image_gt - previous_gt)
+    return d.sum() if torch.all(d == 0) else safe_root(d.square().mean((1, 2, 3))).mean()
 
 
 @wrong("eq7", "gradient of all pairs 0")
@@ -1153,7 +1194,7 @@ def eq7_all_pairs(image, previous, image_gt, previous_gt):
     return safe_root(d.square().mean((2, 3, 4))).mean()
 
 
-@wrong("eq7")
+@wrong("eq7", "one number per pair")
 def eq7_one_number_per_pair(image, previous, image_gt, previous_gt):
     return safe_root(((image - previous) - (image_gt - previous_gt)).square().mean((1, 2, 3)))
 
@@ -1166,8 +1207,8 @@ def eq7_in_place(image, previous, image_gt, previous_gt):
 
 
 @wrong("eq7")
-def eq7_nan_to_num(image, previous, image_gt, previous_gt):
-    """The hook that removes NaN also removes the gradients of pairs that are wrong by little."""
+def eq7_hook(image, previous, image_gt, previous_gt):
+    """The hook that is to remove NaN removes all gradients."""
     d = (image - previous) - (image_gt - previous_gt)
     if d.requires_grad:
         d.register_hook(lambda g: torch.zeros_like(g))
@@ -1415,7 +1456,7 @@ def eq9_no_grad(a, b):
         return eq9_masked(a, b)
 
 
-@wrong("eq9")
+@wrong("eq9", "axis counted from the front")
 def eq9_batch_of_vectors_only(a, b):
     n = a.norm(dim=1) * b.norm(dim=1)
     return (a * b).sum(1) / n
@@ -1772,7 +1813,7 @@ def eq8_logits_clamped(anchor, positive, negatives, tau=0.5):
     return -torch.log(logits.exp()[:, 0] / logits.exp().sum(1)).mean()
 
 
-@wrong("eq8")
+@wrong("eq8", "one number per anchor")
 def eq8_one_number_per_anchor(anchor, positive, negatives, tau=0.5):
     d_pos, d_neg = both_cosines(anchor, positive, negatives)
     logits = torch.cat([d_pos[:, None], d_neg], 1) / tau
@@ -1784,7 +1825,7 @@ def eq8_divided_by_candidates(anchor, positive, negatives, tau=0.5):
     return eq8_cross_entropy(anchor, positive, negatives, tau) / (1 + negatives.shape[1])
 
 
-@wrong("eq8")
+@wrong("eq8", "tau on the positive alone")
 def eq8_tau_on_the_positive(anchor, positive, negatives, tau=0.5):
     d_pos, d_neg = both_cosines(anchor, positive, negatives)
     return (torch.logsumexp(torch.cat([d_pos[:, None] / tau, d_neg], 1), 1) - d_pos / tau).mean()

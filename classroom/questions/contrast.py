@@ -10,9 +10,9 @@ import math
 import numpy as np
 import torch
 
-from classroom.checks import Probe, exercise, gradient, rand, randn
-from classroom.questions.gradients import (DETACH_NOTHING, HINTS, answers, gradient_probes,
-                                           whatever)
+from classroom.checks import Probe, as_array, exercise, rand, randn
+from classroom.questions.gradients import (DETACH_NOTHING, DTYPE, HINTS, answers, gradient_probes,
+                                           slope_of, whatever)
 
 # -------------------------------------------------------------------------------------------- Eq. 9
 
@@ -55,6 +55,8 @@ def fixed_lengths(a, b, at_a, at_b):
                                     "not over the pairs.",
         "mean of all pairs": "Each pair has its own number: no mean over the pairs.",
         "all as one vector": "The last axis alone is the vector's; the others count the pairs.",
+        "axis counted from the front": "Count the axis from the end: -1 is the last one, however "
+                                       "many there are.",
         "not summed": "The products still have to be summed over the last axis.",
         "axis kept": "The last axis is summed away: the result has one number for a pair.",
         "all pairs": "Vector i of a goes with vector i of b, not with every vector of b.",
@@ -102,12 +104,14 @@ def eq9(cosine_similarity):
                         cosines)}
     several = {  # these need an axis before the last
         "along another axis": lambda a, b: cosines(a.swapaxes(0, -1), b.swapaxes(0, -1)).T,
-        "all pairs": lambda a, b: cosines(a[..., :, None, :], b[..., None, :, :])}
+        "all pairs": lambda a, b: cosines(a[..., :, None, :], b[..., None, :, :]),
+        "axis counted from the front": lambda a, b: cosines(a.swapaxes(1, -1), b.swapaxes(1, -1))}
 
     def asked(situation, a, b):
         known = mistaken | (several if a.ndim > 1 else {})
         return Probe(situation, lambda: cosine_similarity(a.clone(), b.clone()),
-                     cosines(a.numpy(), b.numpy()), answers(known, a.numpy(), b.numpy()))
+                     cosines(a.numpy(), b.numpy()), answers(known, a.numpy(), b.numpy()),
+                     DTYPE | {"axis counted from the front": "Dimension out of range"})
 
     a = torch.tensor([[4.0, 0.0]] * 4, dtype=torch.float64)
     b = torch.tensor([[2.0, 0.0], [-3.0, 0.0], [0.0, 5.0], [1.0, math.sqrt(3)]],
@@ -115,7 +119,7 @@ def eq9(cosine_similarity):
     known = answers(mistaken, a.numpy(), b.numpy())
     del known["correlation"]  # of two numbers it is always 1 or -1
     yield Probe("angles of 0, 180, 90 and 60 degrees",
-                lambda: cosine_similarity(a.clone(), b.clone()), [1, -1, 0, 0.5], known)
+                lambda: cosine_similarity(a.clone(), b.clone()), [1, -1, 0, 0.5], known, DTYPE)
     c, d = randn(2, 3, 5), randn(2, 3, 5, seed=1)
     yield asked("2 x 3 pairs of random vectors", c, d)
     yield asked("2 random vectors of 3 numbers, lengths of about 1e6", 1e6 * randn(2, 3, seed=2),
@@ -134,6 +138,8 @@ def eq9(cosine_similarity):
     x, y = randn(2, 3, seed=6), randn(2, 3, seed=7)
     yield from gradient_probes(
         cosine_similarity, cosines, {"a": x, "b": y}, "2 random pairs",
+        right_here=("no gradient at a zero vector", "gradient at a zero vector", "short vectors",
+                    "clamped"),
         mistaken={"lengths detached": lambda a, b: fixed_lengths(a, b, x.numpy(), y.numpy())})
     yield from gradient_probes(cosine_similarity, cosines,
                                {"a": randn(1, 2, seed=8), "b": randn(3, 2, seed=9)},
@@ -144,7 +150,7 @@ def eq9(cosine_similarity):
 
     def nearly_parallel():
         leaf = along.clone().requires_grad_()
-        return 1e4 * gradient(cosine_similarity(leaf, turned.clone()), a=leaf)
+        return 1e4 * slope_of(cosine_similarity(leaf, turned.clone()), a=leaf)
 
     yield Probe("gradient by a, times 1e4, at an angle of 1e-4 to b or to -b", nearly_parallel,
                 [[0, 1], [0, -1]], {"clamped": np.zeros((2, 2))}, tolerance=1e-4)
@@ -163,7 +169,7 @@ def zero_vectors(cosine_similarity, x, y):
     for name, other in (("a", "b"), ("b", "a")):
         def call(name=name):
             leaves = {n: v.clone().requires_grad_() for n, v in pairs.items()}
-            return gradient(cosine_similarity(*leaves.values()), **{name: leaves[name]})
+            return slope_of(cosine_similarity(*leaves.values()), **{name: leaves[name]})
 
         u, v = pairs[name][:1].numpy(), pairs[other][:1].numpy()
         slope = (v / lengths(v) - cosines(u, v)[..., None] * u / lengths(u)) / lengths(u)
@@ -239,9 +245,13 @@ CONTRAST_MISTAKES = {
     "tau forgotten": lambda a, p, n, tau=0.5: right_loss(a, p, n, 1.0),
     "tau ignored": lambda a, p, n, tau=0.5: right_loss(a, p, n, 0.5),
     "tau on the wrong side": lambda a, p, n, tau=0.5: right_loss(a, p, n, 1 / tau),
+    "tau on the positive alone": lambda a, p, n, tau=0.5: contrast(
+        cosines(a, p) / tau, cosines(a[:, None], n), 1.0),
     "tau outside": lambda a, p, n, tau=0.5: right_loss(a, p, n, 1.0) / tau,
     "softmax over the anchors": from_cosines(
         lambda p, n: (np.log(np.exp(p).sum()) - p).mean()),
+    "one number per anchor": from_cosines(
+        lambda p, n: np.log(np.exp(p) + np.exp(n).sum(1)) - p),
     "sum over the anchors": lambda a, p, n, tau=0.5: len(a) * right_loss(a, p, n, tau),
     "mean inside the logarithm": from_fractions(lambda p, n: -np.log((p / (p + n)).mean())),
     "first anchor only": lambda a, p, n, tau=0.5: right_loss(a[:1], p[:1], n[:1], tau),
@@ -249,8 +259,7 @@ CONTRAST_MISTAKES = {
     "no exponential": from_cosines(lambda p, n: -np.log(p / (p + n.sum(1))).mean()),
     "no logarithm": from_fractions(lambda p, n: -(p / (p + n)).mean()),
     "logarithm to base 2": lambda a, p, n, tau=0.5: right_loss(a, p, n, tau) / math.log(2),
-    **dict.fromkeys(("overflow", "one maximum for the batch", *CUT.values(), "no gradient",
-                     "NumPy on the way"), right_loss)}
+    **dict.fromkeys(("overflow", "one maximum for the batch", *CUT.values(), *HINTS), right_loss)}
 
 
 @exercise(
@@ -288,10 +297,12 @@ CONTRAST_MISTAKES = {
         "tau forgotten": "tau is missing: divide each cosine by tau before the exponential.",
         "tau ignored": "tau is an argument; 0.5 is only its default.",
         "tau on the wrong side": "tau divides the cosine inside the exponential.",
+        "tau on the positive alone": "tau divides the cosines of the negatives too.",
         "tau outside": "tau divides each cosine inside its exponential, not the logarithm.",
         "softmax over the wrong axis": "The softmax is over an anchor's 1 + N candidates.",
         "softmax over the anchors": "The softmax is not down the batch: each anchor has its own, "
                                     "over 1 + N candidates.",
+        "one number per anchor": "One number for the whole batch: the mean over the anchors.",
         "sum over the anchors": "The mean over the anchors of the batch, not the sum.",
         "mean inside the logarithm": "First one logarithm per anchor, then the mean.",
         "first anchor only": "The batch has more than one anchor.",
@@ -308,20 +319,21 @@ CONTRAST_MISTAKES = {
         "anchor cut off": "The anchor is learned too: do not detach it.",
         "positive cut off": "The positive is learned too: do not detach it.",
         "negatives cut off": "The negatives are learned too: do not detach them.",
-        "no gradient": HINTS["no gradient"], "NumPy on the way": HINTS["NumPy on the way"]})
+        **{m: hint for m, hint in HINTS.items() if m != "an input cut off"}})
 def eq8(info_nce):
-    epsilon = [0.0]  # what the student's function adds inside the logarithm, if anything
+    epsilon = []  # what the student's function adds inside the logarithm, if anything
 
     def asked(situation, inputs, *given, meaning=""):
         a, p, n = (x.numpy() for x in inputs)
         tau = given[0] if given else 0.5
         known = answers(CONTRAST_MISTAKES, a, p, n, tau)
-        with_epsilon = from_fractions(lambda p, n: -np.log(p / (p + n) + epsilon[0]).mean())
-        known["epsilon in the logarithm"] = with_epsilon(a, p, n, tau)
+        if epsilon:
+            with_epsilon = from_fractions(lambda p, n: -np.log(p / (p + n) + epsilon[0]).mean())
+            known["epsilon in the logarithm"] = with_epsilon(a, p, n, tau)
         if len(p) == 1 + n.shape[1]:
             known["softmax over the wrong axis"] = wrong_axis(a, p, n, tau)
         return Probe(situation, lambda: info_nce(*(x.clone() for x in inputs), *given),
-                     right_loss(a, p, n, tau), known, meaning=meaning)
+                     right_loss(a, p, n, tau), known, DTYPE, meaning)
 
     wrong_axis = from_cosines(
         lambda p, n: (np.log(np.exp(np.c_[p, n]).sum(0)) - p).mean())
@@ -347,7 +359,8 @@ def small_temperatures(info_nce, same, epsilon):
 
     def opposite():
         loss = info_nce(same.clone(), -same, others.clone(), tau)
-        epsilon[0] = math.exp(-float(loss)) if 4 < float(loss) < 100 else 0.0
+        size = float(as_array(loss).sum())
+        epsilon.append(math.exp(-size) if 4 < size < 100 else 0.0)
         return loss
 
     opposite = whatever(opposite, known, "overflow", lambda loss: not np.isfinite(loss).all())

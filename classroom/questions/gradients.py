@@ -8,7 +8,7 @@ In:  a student's function. Out: Probes; checks.py says what they are. Read next:
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -19,7 +19,9 @@ DETACH_NOTHING = "Detach nothing: whoever calls it decides what is trained."  # 
 HINTS = {  # mistakes that every loss shares
     "no gradient": "Without a gradient the optimiser cannot lower this loss.",
     "NumPy on the way": "NumPy knows no gradients: write it in torch, and do not detach.",
-    "an input cut off": "Detach nothing here: whoever calls the function decides what is trained."}
+    "an input cut off": "Detach nothing here: whoever calls the function decides what is trained.",
+    "fixed dtype": "The inputs may be float32 or float64: give a new tensor dtype=x.dtype."}
+DTYPE = {"fixed dtype": "dtype"}  # a word of torch's errors about it
 NEVER = np.zeros(0)  # the answer of a mistake that this student did not make
 
 
@@ -47,29 +49,42 @@ def central_differences(f: Callable, inputs: dict[str, np.ndarray], name: str) -
     return result
 
 
+def slope_of(answer: object, **named: torch.Tensor) -> torch.Tensor:
+    """checks.gradient; an answer that is no number at all is told so first."""
+    as_array(answer)
+    return gradient(answer, **named)
+
+
 def gradient_probes(ask: Callable, f: Callable, inputs: dict[str, torch.Tensor], situation: str,
                     cut: dict[str, str] | None = None,
                     mistaken: dict[str, Callable] | None = None,
-                    scale: float = 1.0) -> Iterator[Probe]:
-    """A question per input: the gradient of ask(*inputs) by it, want that of f in NumPy.
+                    right_here: Iterable[str] = (), scale: float = 1.0) -> Iterator[Probe]:
+    """The value of ask(*inputs) in float32; then a question per input: the gradient by it.
+
+    The right answers are those of f, in NumPy.
 
     cut: input -> the mistake of cutting it off, where this has a hint of its own. mistaken: as for
-    `answers`, functions whose gradient is that of a mistake. scale: keeps the numbers near 1, where
-    the tolerance means something.
+    `answers`, functions whose gradient is that of a mistake. right_here: mistakes whose gradient is
+    right at these inputs. scale: keeps the numbers near 1, where the tolerance means something.
     """
     cut, mistaken = cut or {}, mistaken or {}
     numbers = {name: value.numpy() for name, value in inputs.items()}
+    yield Probe(f"{situation}, in float32", lambda: ask(*(x.float() for x in inputs.values())),
+                f(*numbers.values()), errors=DTYPE, tolerance=1e-4)
     for name in inputs:
         def call(name=name):
             leaves = {n: value.clone().requires_grad_() for n, value in inputs.items()}
-            return scale * gradient(ask(*leaves.values()), **{name: leaves[name]})
+            return scale * slope_of(ask(*leaves.values()), **{name: leaves[name]})
 
         slope = lambda g, name=name: scale * central_differences(g, numbers, name)
+        want = slope(f)
         times = f", times {scale:g}" if scale != 1 else ""
-        yield Probe(f"gradient by {name}{times}, {situation}", call, slope(f),
-                    {mistake: slope(g) for mistake, g in mistaken.items()},
-                    {"no gradient": "carries no gradient", "NumPy on the way": "call numpy()",
-                     cut.get(name, "an input cut off"): f"`{name}`"})
+        yield Probe(f"gradient by {name}{times}, {situation}", call, want,
+                    {mistake: slope(g) for mistake, g in mistaken.items()}
+                    | dict.fromkeys(right_here, want),
+                    DTYPE | {"no gradient": "carries no gradient",
+                             "NumPy on the way": "call numpy()",
+                             cut.get(name, "an input cut off"): f"`{name}`"})
 
 
 def whatever(call: Callable, mistaken: dict, mistake: str, fits: Callable) -> Callable:

@@ -10,9 +10,9 @@ import math
 import numpy as np
 import torch
 
-from classroom.checks import Probe, as_array, exercise, gradient, raises, rand, randn
-from classroom.questions.gradients import (DETACH_NOTHING, HINTS, answers, gradient_probes,
-                                           whatever)
+from classroom.checks import Probe, as_array, exercise, raises, rand, randn
+from classroom.questions.gradients import (DETACH_NOTHING, DTYPE, HINTS, answers, gradient_probes,
+                                           slope_of, whatever)
 
 # -------------------------------------------------------------------------------------------- Eq. 4
 
@@ -48,6 +48,10 @@ def per_layer(distance):
                                      "largest layer drowns the others.",
         "sum over a sample": "The mean is over all entries of a layer, not over the batch alone.",
         "channels summed": "The mean is over a layer's channels too, not over its pixels alone.",
+        "sum over the batch": "The mean goes over the samples of the batch too.",
+        "one number per layer": "One number in the end: sum over the layers.",
+        "first layer left out": "Where is the first layer, phi[0]?",
+        "last layer left out": "Where is the last layer, phi[-1]?",
         "first layer only": "The sum over i has a term for each layer, not for the first alone.",
         "last layer only": "Does each layer's term overwrite the one before it? Add them.",
         "first sample only": "The batch has more than one sample.",
@@ -70,6 +74,11 @@ def eq4(perceptual_loss):
         "one mean over all entries": lambda a, b: squares(a, b) / sum(x.size for x in a),
         "sum over a sample": per_layer(lambda a, b: ((a - b) ** 2).sum() / len(a)),
         "channels summed": per_layer(lambda a, b: ((a - b) ** 2).sum(1).mean()),
+        "sum over the batch": per_layer(lambda a, b: ((a - b) ** 2).mean() * len(a)),
+        "one number per layer": lambda a, b: np.array([((x - y) ** 2).mean()
+                                                       for x, y in zip(a, b)]),
+        "first layer left out": lambda a, b: right(a[1:], b[1:]),
+        "last layer left out": lambda a, b: right(a[:-1], b[:-1]),
         "first layer only": lambda a, b: right(a[:1], b[:1]),
         "last layer only": lambda a, b: right(a[-1:], b[-1:]),
         "first sample only": per_layer(lambda a, b: ((a[0] - b[0]) ** 2).mean()),
@@ -82,9 +91,11 @@ def eq4(perceptual_loss):
 
     def asked(situation, a, b, scale=1.0, meaning=""):
         known = answers(mistaken, [x.numpy() for x in a], [x.numpy() for x in b])
-        return Probe(situation, lambda: scale * perceptual_loss([*a], [*b]),
+        if not b[0].any():  # zeros cannot be normalised, and each way gives something else
+            del known["channels of length 1"]
+        return Probe(situation, lambda: scale * as_array(perceptual_loss([*a], [*b])),
                      scale * right([x.numpy() for x in a], [x.numpy() for x in b]),
-                     {m: scale * value for m, value in known.items()}, meaning=meaning)
+                     {m: scale * value for m, value in known.items()}, DTYPE, meaning)
 
     full = lambda value, *size: torch.full(size, value, dtype=torch.float64)
     off = [full(0.5, 1, 8, 4, 4), full(-2.0, 1, 16, 2, 2)]
@@ -102,7 +113,7 @@ def eq4(perceptual_loss):
                                lambda *x: right(x[:2], x[2:]), small, "two random layers", scale=10)
     for a, b in ((phi[:2], phi_gt), (phi, phi_gt[:2])):
         yield Probe(f"errors raised for {len(a)} activations against {len(b)}",
-                    lambda: raises("ValueError", lambda: perceptual_loss([*a], [*b])), 1.0,
+                    lambda: raises("ValueError", lambda: as_array(perceptual_loss([*a], [*b]))), 1.0,
                     {"layers left out in silence": 0.0},
                     {"layers left out in silence": "index out of range"},
                     meaning="a ValueError")
@@ -126,6 +137,8 @@ def eq4(perceptual_loss):
         "channels summed": "The mean is over the three channels too, not over the pixels alone.",
         "mean over the batch alone": "The mean is over pixels and channels too, not only over "
                                      "the images of the batch.",
+        "sum over the batch": "The mean goes over the images of the batch too.",
+        "not averaged": "One number for the whole batch: the mean over all entries.",
         "no square": "This is L1. Eq. 5 has a squared norm.",
         "root": "The norm of Eq. 5 is squared: no square root.",
         "mask on one image only": "Both images are masked, or true background is error.",
@@ -152,6 +165,8 @@ def eq5(photometric_loss):
         "sum for mean": lambda i, g, m: ((m * (i - g)) ** 2).sum(),
         "channels summed": lambda i, g, m: ((m * (i - g)) ** 2).sum(1).mean(),
         "mean over the batch alone": lambda i, g, m: ((m * (i - g)) ** 2).sum() / len(i),
+        "sum over the batch": lambda i, g, m: right(i, g, m) * len(i),
+        "not averaged": lambda i, g, m: (m * i - m * g) ** 2,
         "no square": lambda i, g, m: np.abs(m * (i - g)).mean(),
         "root": lambda i, g, m: np.sqrt(right(i, g, m)),
         "mask on one image only": lambda i, g, m: ((m * i - g) ** 2).mean(),
@@ -169,9 +184,9 @@ def eq5(photometric_loss):
     def asked(situation, inputs, scale=1.0, meaning=""):
         numbers = [x.numpy() for x in inputs]
         known = answers(mistaken, *numbers)
-        return Probe(situation, lambda: scale * photometric_loss(*(x.clone() for x in inputs)),
-                     scale * right(*numbers), {n: scale * value for n, value in known.items()},
-                     meaning=meaning)
+        ask = lambda: scale * as_array(photometric_loss(*(x.clone() for x in inputs)))
+        return Probe(situation, ask, scale * right(*numbers),
+                     {n: scale * value for n, value in known.items()}, DTYPE, meaning)
 
     grey = torch.full((1, 3, 4, 4), 0.3, dtype=torch.float64)
     half = torch.full((1, 1, 4, 4), 0.5, dtype=torch.float64)
@@ -215,6 +230,7 @@ def eq5(photometric_loss):
         "channels summed": "The mean under the root is over the three channels too.",
         "a norm for each pixel": "One norm for a whole pair of frames, not one for each pixel.",
         "a norm for each channel": "One norm for a whole pair of frames, not one for each channel.",
+        "one number per pair": "One number for the whole batch: the mean over the pairs.",
         "sum over the pairs": "The mean over the pairs of the batch, not the sum.",
         "first pair only": "The batch has more than one pair.",
         "frames for velocities": "This compares frames, as Eq. 5 does, not their changes.",
@@ -251,54 +267,58 @@ def eq7(velocity_loss):
         "channels summed": lambda *f: right(*f) * math.sqrt(3),
         "a norm for each pixel": lambda *f: np.sqrt((error(*f) ** 2).mean(1)).mean(),
         "a norm for each channel": lambda *f: np.sqrt((error(*f) ** 2).mean((2, 3))).mean(),
+        "one number per pair": lambda *f: rms(error(*f)),
         "sum over the pairs": lambda *f: rms(error(*f)).sum(),
         "first pair only": lambda *f: rms(error(*f))[0],
         "frames for velocities": lambda i, p, g, q: rms(i - g).mean(),
         "true velocity left out": lambda i, p, g, q: rms(i - p).mean(),
         "differences clamped": lambda *f: rms(error(*f).clip(-1, 1)).mean(),
         "perfect pairs left out": lambda *f: rms(error(*f)).sum() / (rms(error(*f)) > 0).sum()}
-    at_corners = dict.fromkeys(("no gradient at 0", "no gradient beside a perfect pair",
-                                "gradient of all pairs 0", "small errors suppressed",
-                                "previous frame cut off", *HINTS), right)
-    epsilon = [0.0]  # what stands under the root in the student's function, if anything
+    at_corners = "no gradient at 0", "no gradient beside a perfect pair", \
+        "gradient of all pairs 0", "small errors suppressed"
+    right_value = dict.fromkeys((*at_corners, "previous frame cut off", *HINTS), right)
+    epsilon = []  # what stands under the root in the student's function, if anything
 
     def asked(situation, frames, scale=1.0, meaning=""):
         numbers = [f.numpy() for f in frames]
-        known = answers(mistaken | at_corners, *numbers)
-        known["loss above 0"] = np.sqrt(rms(error(*numbers)) ** 2 + epsilon[0]).mean()
-        return Probe(situation, lambda: scale * velocity_loss(*(f.clone() for f in frames)),
-                     scale * right(*numbers), {m: scale * v for m, v in known.items()},
-                     meaning=meaning)
+        known = answers(mistaken | right_value, *numbers)
+        if epsilon:
+            known["loss above 0"] = np.sqrt(rms(error(*numbers)) ** 2 + epsilon[0]).mean()
+        ask = lambda: scale * as_array(velocity_loss(*(f.clone() for f in frames)))
+        return Probe(situation, ask, scale * right(*numbers),
+                     {m: scale * v for m, v in known.items()}, DTYPE, meaning)
 
     dyadic = lambda seed, batch=2: (8 * rand(batch, 3, 2, 1, seed=seed)).floor() / 8  # exact sums
     now, before = dyadic(1), dyadic(2)
 
     def loss_of_perfect():
         loss = velocity_loss(now.clone(), before.clone(), now.clone(), before.clone())
-        epsilon[0] = float(as_array(loss).sum()) ** 2
+        epsilon.append(float(as_array(loss).sum()) ** 2)
         return loss
 
     zero = torch.zeros(2, 3, 2, 2, dtype=torch.float64)
     moved = zero + torch.tensor([0.3, 0.5], dtype=torch.float64)[:, None, None, None]
     yield asked("rendered frames brighten by 0.3 and 0.5, true ones by 0.1",
                 [moved + 0.2, zero + 0.2, zero + 0.1, zero], meaning="mean of 0.2 and 0.4")
-    known = dict.fromkeys(at_corners, 0.0)
+    known = dict.fromkeys(right_value, 0.0)
     yield Probe("loss of a perfect render",
                 whatever(loss_of_perfect, known, "loss above 0",
-                         lambda loss: loss.shape == () and loss > 0), 0.0, known, tolerance=1e-13)
+                         lambda loss: loss.shape == () and 0 < loss < 10), 0.0, known, tolerance=1e-13)
     frames = [rand(2, 3, 4, 5, seed=s) for s in range(4)]
     yield asked("random frames", frames)
     yield asked("random numbers of about 3, 3 pairs", [3 * randn(3, 3, 2, 3, seed=s)
                                                        for s in range(4)])
+    yield asked("one random pair", [f[1:] for f in frames])
     yield asked("one perfect pair among 3",
                 [torch.cat([dyadic(s), dyadic(5 + s % 2, 1)]) for s in range(1, 5)])
     small = {n: dyadic(s) for s, n in enumerate(("image", "previous", "image_gt", "previous_gt"))}
     small = {n: f + 0.1 * randn(*f.shape, seed=s) for s, (n, f) in enumerate(small.items())}
     yield from gradient_probes(velocity_loss, right, small, "2 random pairs",
-                               {"previous": "previous frame cut off"}, scale=12)
+                               {"previous": "previous frame cut off"},
+                               right_here=at_corners, scale=12)
     yield from perfect_pairs(velocity_loss, now, before, rand(1, 3, 2, 1, seed=5))
     known = {}
-    faint = lambda: 1e6 * velocity_loss(*(1e-6 * f for f in frames))
+    faint = lambda: 1e6 * as_array(velocity_loss(*(1e-6 * f for f in frames)))
     yield Probe("errors of about 1e-6, loss times 1e6",
                 whatever(faint, known, "small errors suppressed",
                          lambda loss: np.isfinite(loss).all()),
@@ -316,7 +336,7 @@ def perfect_pairs(velocity_loss, now, before, change):
                 frames = {"image": torch.cat([now[:1], now[1:] + off]), "previous": before.clone()}
                 leaves = {n: f.clone().requires_grad_() for n, f in frames.items()}
                 loss = velocity_loss(*leaves.values(), now.clone(), before.clone())
-                return 12 * gradient(loss, **{name: leaves[name]})
+                return 12 * slope_of(loss, **{name: leaves[name]})
 
             known = {}
             nan = "no gradient beside a perfect pair"

@@ -8,9 +8,10 @@ In:  a student's function. Out: Probes; checks.py says what they are. Read next:
 import numpy as np
 import torch
 
-from classroom.checks import Probe, exercise, rand, randn
+from classroom.checks import Probe, as_array, exercise, rand, randn
 from classroom.questions.contrast import eq8, eq9  # noqa: F401  stubs.py finds them here
-from classroom.questions.gradients import DETACH_NOTHING, HINTS, answers, gradient_probes, tensors
+from classroom.questions.gradients import (DETACH_NOTHING, DTYPE, HINTS, answers, gradient_probes,
+                                           tensors)
 from classroom.questions.images import eq4, eq5, eq7  # noqa: F401  stubs.py finds them here
 
 # ----------------------------------------------------------------------------------------- Eq. 2, 3
@@ -50,8 +51,8 @@ def eq2(total_loss):
     def asked(situation, losses, weights=None, scale=1.0):
         given = [] if weights is None else weights
         l, w = np.array(losses), DEFAULTS if weights is None else np.array(weights)
-        return Probe(situation, lambda: scale * total_loss(*tensors(*losses), *given),
-                     scale * total(l, w), answers(mistaken, scale * l, w))
+        return Probe(situation, lambda: scale * as_array(total_loss(*tensors(*losses), *given)),
+                     scale * total(l, w), answers(mistaken, scale * l, w), DTYPE)
 
     yield asked("L_rec, L_dis, L_v = 0.3, 0.02, 0.07 with the default weights", [0.3, 0.02, 0.07])
     yield asked("L_rec, L_dis, L_v = 1, 1, 1 with the weights 2, 3 and 4", [1.0] * 3, [2.0, 3, 4])
@@ -113,8 +114,10 @@ def eq3(reconstruction_loss):
             ("random losses, lambda_per = 0", large, [0.0], 1.0),
             ("tiny losses, times 1e6", tiny, [weight], 1e6)):
         known = answers(mistaken, *losses, *given)
-        yield Probe(situation, lambda: scale * reconstruction_loss(*tensors(*losses), *given),
-                    scale * right(*losses, *given), {m: scale * v for m, v in known.items()})
+        yield Probe(situation,
+                    lambda: scale * as_array(reconstruction_loss(*tensors(*losses), *given)),
+                    scale * right(*losses, *given), {m: scale * v for m, v in known.items()},
+                    DTYPE)
     yield from gradient_probes(lambda *l: reconstruction_loss(*l, weight),
                                lambda *l: right(*l, weight),
                                dict(zip(("l_per", "l_pho"), tensors(*large))),
@@ -153,9 +156,13 @@ SIZES = {"id": 5, "ex": 4, "al": 3, "ill": 6}
         "weights inside the norm": "lambda stands before the squared norm, not inside it.",
         "mean over the four codes": "Eq. 6 sums over the four codes: do not divide by 4.",
         "weighted mean": "Eq. 6 is a weighted sum: do not divide by the sum of the lambdas.",
-        "a code left out": "There are four codes.",
+        "id left out": "Where is C_id? There are four codes.",
+        "ex left out": "Where is C_ex? There are four codes.",
+        "al left out": "Where is C_al? There are four codes.",
+        "ill left out": "Where is C_ill? There are four codes.",
         "last code only": "Does each code's term overwrite the one before it? Add them.",
         "first sample only": "The batch has more than one sample.",
+        "one number per sample": "One number for the whole batch: average over its samples.",
         "half of the square": "There is no 1/2 in Eq. 6.",
         "1 - cos": "Eq. 6 has the squared distance, not 1 minus the cosine.",
         "codes normalised first": "C is compared as it is: it need not stay of unit length.",
@@ -163,7 +170,7 @@ SIZES = {"id": 5, "ex": 4, "al": 3, "ill": 6}
         "codes cut off": "Gradient flows to the codes, which are learned: do not detach them.",
         "references cut off": "The references are an input like the codes. Who calls the function "
                               "decides what is trained, so detach nothing.",
-        "no gradient": HINTS["no gradient"], "NumPy on the way": HINTS["NumPy on the way"]})
+        **{m: hint for m, hint in HINTS.items() if m != "an input cut off"}})
 def eq6(disentangling_loss):
     def summed(distance, missing=1.0):
         """Weighted sum over the codes of distance(code, reference), arrays (B, d)."""
@@ -198,24 +205,26 @@ def eq6(disentangling_loss):
         "weights inside the norm": changed(lambda w, c: {n: w.get(n, 1.0) ** 2 for n in c}),
         "mean over the four codes": lambda c, r, w: right(c, r, w) / 4,
         "weighted mean": lambda c, r, w: right(c, r, w) / sum(lambdas(c, w)),
-        "a code left out": changed(lambda w, c: w | {"id": 0.0}),
+        **{f"{name} left out": changed(lambda w, c, name=name: w | {name: 0.0}) for name in SIZES},
         "last code only": changed(lambda w, c: {n: w.get(n, 1.0) * (n == [*c][-1]) for n in c}),
         "first sample only": summed(lambda c, r: squared(c[:1], r[:1])),
+        "one number per sample": summed(lambda c, r: ((c - r) ** 2).sum(1)),
         "half of the square": lambda c, r, w: right(c, r, w) / 2,
         "1 - cos": summed(lambda c, r: (1 - (unit(c) * unit(r)).sum(1)).mean()),
         "codes normalised first": summed(lambda c, r: squared(unit(c), unit(r))),
         "lengths compared": summed(lambda c, r: ((length(c) - length(r)) ** 2).mean()),
         **dict.fromkeys(("missing key", "no weights at all", "codes cut off", "references cut off",
-                         "no gradient", "NumPy on the way"), right)}
+                         *HINTS), right)}
 
     def asked(situation, codes, refs, weights=None, scale=1.0, meaning=""):
         numbers = [{n: v.numpy() for n, v in some.items()} for some in (codes, refs)]
         all_given = weights is None or len(weights) == len(codes)
         known = answers(mistaken | (by_position if all_given else {}), *numbers, weights)
         given = [] if weights is None else [dict(weights)]
-        return Probe(situation, lambda: scale * disentangling_loss(dict(codes), dict(refs), *given),
-                     scale * right(*numbers, weights), {m: scale * v for m, v in known.items()},
-                     {"missing key": "'al'", "no weights at all": "NoneType"}, meaning)
+        ask = lambda: scale * as_array(disentangling_loss(dict(codes), dict(refs), *given))
+        return Probe(situation, ask, scale * right(*numbers, weights),
+                     {m: scale * v for m, v in known.items()},
+                     {"missing key": "'al'", "no weights at all": "NoneType", **DTYPE}, meaning)
 
     yield asked("codes and references at right angles, all of length 1",
                 {n: torch.eye(d, dtype=torch.float64)[:2] for n, d in SIZES.items()},
