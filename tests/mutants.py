@@ -313,6 +313,10 @@ MUTANTS = {
             "    d_neg = (anchor[:, None] * negatives).sum(-1)"),
         "cosine taken as a distance": ("torch.cat([d_pos, d_neg], dim=1)",
                                        "(1 - torch.cat([d_pos, d_neg], dim=1))"),
+        "cosine moved to [0, 1]": ("torch.cat([d_pos, d_neg], dim=1)",
+                                   "(1 + torch.cat([d_pos, d_neg], dim=1)) / 2"),
+        "squared distances": (
+            "torch.cat([d_pos, d_neg], dim=1)", "(2 * torch.cat([d_pos, d_neg], dim=1) - 2)"),
         "tau forgotten": ("dim=1) / tau", "dim=1)"),
         "tau ignored": ("dim=1) / tau", "dim=1) / 0.5"),
         "tau on the wrong side": ("dim=1) / tau", "dim=1) * tau"),
@@ -335,6 +339,7 @@ MUTANTS = {
         "overflow": ("logits.logsumexp(1)", "logits.exp().sum(1).log()"),
         "epsilon in the logarithm": (
             "logits.logsumexp(1) - logits[:, 0]", "-torch.log(logits.softmax(1)[:, 0] + 1e-8)"),
+        "logits clamped": ("dim=1) / tau", "dim=1).div(tau).clamp(-80, 80)"),
         "one maximum for the batch": (
             "logits.logsumexp(1)", "(logits - logits.max()).exp().sum(1).log() + logits.max()"),
         "anchor cut off": (
@@ -349,6 +354,10 @@ MUTANTS = {
         "one norm": ("(b, norm_b))", "(b, torch.ones_like(norm_b)))"),
         "norm of b alone": ("(a, norm_a)", "(a, torch.ones_like(norm_a))"),
         "squared norms": ("n.masked_fill(n == 0, math.inf)", "n.square().masked_fill(n == 0, math.inf)"),
+        "lengths added": (
+            "a, b = (v / n.masked_fill(n == 0, math.inf) for v, n in ((a, norm_a), (b, norm_b)))\n"
+            "    return (a * b).sum(-1)",
+            "return (a * b).sum(-1) / (norm_a + norm_b)[..., 0]"),
         "sums of absolute values": (
             "a.norm(dim=-1, keepdim=True), b.norm(dim=-1, keepdim=True)",
             "a.abs().sum(-1, keepdim=True), b.abs().sum(-1, keepdim=True)"),

@@ -770,6 +770,12 @@ def eq6_only_given(codes, codes_ref, weights=None):
     return sum(lam * (codes[k] - codes_ref[k]).pow(2).sum(1).mean() for k, lam in weights.items())
 
 
+@wrong("eq6", "missing taken for zero")
+def eq6_get_zero(codes, codes_ref, weights=None):
+    weights = weights or {}
+    return sum(weights.get(k, 0.0) * ((c - codes_ref[k]) ** 2).sum(1).mean() for k, c in codes.items())
+
+
 @wrong("eq6", "missing key")
 def eq6_brackets(codes, codes_ref, weights=None):
     if weights is None:
@@ -1291,6 +1297,11 @@ def eq9_no_root(a, b):
     return (a * b).sum(-1) / ((a**2).sum(-1) * (b**2).sum(-1))
 
 
+@wrong("eq9", "lengths added")
+def eq9_sum_of_lengths(a, b):
+    return (a * b).sum(-1) / (a.norm(dim=-1) + b.norm(dim=-1))
+
+
 @wrong("eq9", "sums of absolute values")
 def eq9_l1(a, b):
     return (F.normalize(a, p=1, dim=-1) * F.normalize(b, p=1, dim=-1)).sum(-1)
@@ -1653,6 +1664,19 @@ def eq8_minus(anchor, positive, negatives, tau=0.5):
     return -torch.log_softmax(-cosine(anchor[:, None], candidates) / tau, 1)[:, 0].mean()
 
 
+@wrong("eq8", "cosine moved to [0, 1]")
+def eq8_similarity_from_0_to_1(anchor, positive, negatives, tau=0.5):
+    d_pos, d_neg = (0.5 * (1 + d) for d in both_cosines(anchor, positive, negatives))
+    return -torch.log_softmax(torch.cat([d_pos[:, None], d_neg], 1) / tau, 1)[:, 0].mean()
+
+
+@wrong("eq8", "squared distances")
+def eq8_euclidean(anchor, positive, negatives, tau=0.5):
+    a, p, n = (F.normalize(x, dim=-1) for x in (anchor, positive, negatives))
+    distances = torch.cat([(a - p).pow(2).sum(-1)[:, None], (a[:, None] - n).pow(2).sum(-1)], 1)
+    return F.cross_entropy(-distances / tau, torch.zeros(len(a), dtype=torch.long))
+
+
 @wrong("eq8", "tau forgotten")
 def eq8_no_tau(anchor, positive, negatives, tau=0.5):
     candidates = torch.cat([positive[:, None], negatives], 1)
@@ -1806,7 +1830,7 @@ def eq8_denominator_detached(anchor, positive, negatives, tau=0.5):
     return (logits.logsumexp(1).detach() - logits[:, 0] + 0 * d_neg.sum(1)).mean()
 
 
-@wrong("eq8")
+@wrong("eq8", "logits clamped")
 def eq8_logits_clamped(anchor, positive, negatives, tau=0.5):
     d_pos, d_neg = both_cosines(anchor, positive, negatives)
     logits = (torch.cat([d_pos[:, None], d_neg], 1) / tau).clamp(-80, 80)

@@ -10,7 +10,7 @@ import math
 import numpy as np
 import torch
 
-from classroom.checks import Probe, as_array, exercise, rand, randn
+from classroom.checks import Probe, as_array, equal, exercise, rand, randn
 from classroom.questions.gradients import (DETACH_NOTHING, DTYPE, HINTS, answers, gradient_probes,
                                            slope_of, whatever)
 
@@ -46,6 +46,7 @@ def fixed_lengths(a, b, at_a, at_b):
         "one norm": "Divide by the length of both vectors, not of a alone.",
         "norm of b alone": "Divide by the length of both vectors, not of b alone.",
         "squared norms": "Divide by the lengths, not by their squares.",
+        "lengths added": "The denominator is the product of both lengths, not their sum.",
         "sums of absolute values": "The length is the root of the sum of squares.",
         "one sum over all vectors": "Each pair has its own number: sum over the last axis alone.",
         "one length for all vectors": "Each vector has its own length: without an axis `norm` "
@@ -84,6 +85,7 @@ def eq9(cosine_similarity):
         "no norms": dot, "one norm": lambda a, b: dot(a, b) / lengths(a)[..., 0],
         "norm of b alone": lambda a, b: dot(a, b) / lengths(b)[..., 0],
         "squared norms": lambda a, b: dot(a, b) / both(a, b) ** 2,
+        "lengths added": lambda a, b: dot(a, b) / (lengths(a) + lengths(b))[..., 0],
         "sums of absolute values": lambda a, b: dot(a, b) / (abs(a).sum(-1) * abs(b).sum(-1)),
         "one sum over all vectors": lambda a, b: (a * b).sum() / both(a, b),
         "one length for all vectors": lambda a, b: dot(a, b) / math.sqrt((a**2).sum()
@@ -242,6 +244,8 @@ CONTRAST_MISTAKES = {
     "dot product": lambda a, p, n, tau=0.5: contrast(
         (a * p).sum(-1), (a[:, None] * n).sum(-1), tau),
     "cosine taken as a distance": from_cosines(lambda p, n: contrast(-p, -n, 1)),
+    "cosine moved to [0, 1]": lambda a, p, n, tau=0.5: right_loss(a, p, n, 2 * tau),
+    "squared distances": lambda a, p, n, tau=0.5: right_loss(a, p, n, tau / 2),
     "tau forgotten": lambda a, p, n, tau=0.5: right_loss(a, p, n, 1.0),
     "tau ignored": lambda a, p, n, tau=0.5: right_loss(a, p, n, 0.5),
     "tau on the wrong side": lambda a, p, n, tau=0.5: right_loss(a, p, n, 1 / tau),
@@ -259,7 +263,8 @@ CONTRAST_MISTAKES = {
     "no exponential": from_cosines(lambda p, n: -np.log(p / (p + n.sum(1))).mean()),
     "no logarithm": from_fractions(lambda p, n: -(p / (p + n)).mean()),
     "logarithm to base 2": lambda a, p, n, tau=0.5: right_loss(a, p, n, tau) / math.log(2),
-    **dict.fromkeys(("overflow", "one maximum for the batch", *CUT.values(), *HINTS), right_loss)}
+    **dict.fromkeys(("overflow", "logits clamped", "one maximum for the batch", *CUT.values(),
+                     *HINTS), right_loss)}
 
 
 @exercise(
@@ -294,6 +299,9 @@ CONTRAST_MISTAKES = {
         "dot product": "d is Eq. 9, the cosine; a plain dot product grows with the vectors.",
         "cosine taken as a distance": "Larger d means closer: exp(d/tau), neither exp(-d/tau) "
                                       "nor exp((1 - d)/tau).",
+        "cosine moved to [0, 1]": "d is the cosine itself, in [-1, 1].",
+        "squared distances": "Eq. 8 has the cosine d, not minus the squared distance of two unit "
+                             "vectors, which is 2 d - 2.",
         "tau forgotten": "tau is missing: divide each cosine by tau before the exponential.",
         "tau ignored": "tau is an argument; 0.5 is only its default.",
         "tau on the wrong side": "tau divides the cosine inside the exponential.",
@@ -314,6 +322,8 @@ CONTRAST_MISTAKES = {
                     "logarithm: use logsumexp.",
         "epsilon in the logarithm": "A small number inside the logarithm caps the loss and cuts "
                                     "its gradient where it is largest: use logsumexp.",
+        "logits clamped": "A clamp of d/tau caps the loss and cuts its gradient where it is "
+                          "largest: use logsumexp.",
         "one maximum for the batch": "Subtract each anchor's own largest logit: with one for the "
                                      "whole batch the others' exponentials become 0.",
         "anchor cut off": "The anchor is learned too: do not detach it.",
@@ -327,13 +337,18 @@ def eq8(info_nce):
         a, p, n = (x.numpy() for x in inputs)
         tau = given[0] if given else 0.5
         known = answers(CONTRAST_MISTAKES, a, p, n, tau)
+        ask = lambda: info_nce(*(x.clone() for x in inputs), *given)
         if epsilon:
-            with_epsilon = from_fractions(lambda p, n: -np.log(p / (p + n) + epsilon[0]).mean())
-            known["epsilon in the logarithm"] = with_epsilon(a, p, n, tau)
+            ask = whatever(ask, known, "epsilon in the logarithm", capped(a, p, n, tau))
         if len(p) == 1 + n.shape[1]:
             known["softmax over the wrong axis"] = wrong_axis(a, p, n, tau)
-        return Probe(situation, lambda: info_nce(*(x.clone() for x in inputs), *given),
-                     right_loss(a, p, n, tau), known, DTYPE, meaning)
+        return Probe(situation, ask, right_loss(a, p, n, tau), known, DTYPE, meaning)
+
+    def capped(*inputs):
+        """Whether a loss is the one with the epsilon, added to the fraction or as its bound."""
+        ways = (lambda p, n: -np.log(p / (p + n) + epsilon[0]).mean(),
+                lambda p, n: -np.log(np.maximum(p / (p + n), epsilon[0])).mean())
+        return lambda loss: any(equal(loss, from_fractions(f)(*inputs), 1e-5) for f in ways)
 
     wrong_axis = from_cosines(
         lambda p, n: (np.log(np.exp(np.c_[p, n]).sum(0)) - p).mean())
@@ -356,17 +371,18 @@ def small_temperatures(info_nce, same, epsilon):
     """tau = 0.001, where exp overflows, and small fractions."""
     others, tau = same[:, None].repeat(1, 10, 1), 0.001
     known = dict.fromkeys((*CUT.values(), "one maximum for the batch"), 2000 + math.log(10))
+    within = lambda low, high: lambda loss: loss.shape == () and low < loss < high
 
     def opposite():
         loss = info_nce(same.clone(), -same, others.clone(), tau)
         size = float(as_array(loss).sum())
-        epsilon.append(math.exp(-size) if 4 < size < 100 else 0.0)
+        epsilon.append(math.exp(-size) if 4 < size < 37 else 0.0)  # 37: 1e-16
         return loss
 
     opposite = whatever(opposite, known, "overflow", lambda loss: not np.isfinite(loss).all())
+    opposite = whatever(opposite, known, "logits clamped", within(40, 1990))
     yield Probe("tau = 0.001, positive opposite, negatives equal to the anchor",
-                whatever(opposite, known, "epsilon in the logarithm",
-                         lambda loss: loss.shape == () and 4 < loss < 100),
+                whatever(opposite, known, "epsilon in the logarithm", within(4, 37)),
                 2000 + math.log(10), known, meaning="2000 + ln 10")
     yield Probe("tau = 0.001, positive and negatives equal to the anchor",
                 lambda: info_nce(same.clone(), same.clone(), others.clone(), tau), math.log(11),

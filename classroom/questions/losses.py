@@ -104,13 +104,15 @@ def eq3(reconstruction_loss):
         "perceptual left out": lambda per, pho, w=1.0: pho,
         "squared again": lambda per, pho, w=1.0: w * per**2 + pho**2,
         **dict.fromkeys(HINTS, right)}
-    large, weight = (30 * randn(2)).tolist(), float(rand(1, seed=1)) + 0.1
+    large, weight = (30 * rand(2) + 1).tolist(), float(rand(1, seed=1)) + 0.1
+    signed = large[0], -large[1]
     tiny = (1e-6 * rand(2, seed=2)).tolist()
     for situation, losses, given, scale in (
             ("L_per = 0.25, L_pho = 0.5", (0.25, 0.5), [], 1.0),
             ("L_per = 0.25, L_pho = 0.5, lambda_per = 0.1", (0.25, 0.5), [0.1], 1.0),
             ("random losses and weight", large, [weight], 1.0),
-            ("random losses and a weight above 1", large, [4 + weight], 1.0),
+            ("random losses, the second below 0, weight above 1", signed, [4 + weight], 1.0),
+            ("random losses, the first below 0", signed[::-1], [weight], 1.0),
             ("random losses, lambda_per = 0", large, [0.0], 1.0),
             ("tiny losses, times 1e6", tiny, [weight], 1e6)):
         known = answers(mistaken, *losses, *given)
@@ -200,8 +202,7 @@ def eq6(disentangling_loss):
         "one root over the batch": summed(lambda c, r: np.sqrt(((c - r) ** 2).sum())),
         "weights ignored": lambda c, r, w: right(c, r, None),
         "zero taken for missing": changed(lambda w, c: {n: w.get(n) or 1.0 for n in c}),
-        "missing taken for zero": lambda c, r, w: summed(squared, 0.0)(c, r, w) if w else right(
-            c, r, w),
+        "missing taken for zero": summed(squared, 0.0),
         "weights inside the norm": changed(lambda w, c: {n: w.get(n, 1.0) ** 2 for n in c}),
         "mean over the four codes": lambda c, r, w: right(c, r, w) / 4,
         "weighted mean": lambda c, r, w: right(c, r, w) / sum(lambdas(c, w)),
@@ -221,6 +222,8 @@ def eq6(disentangling_loss):
         all_given = weights is None or len(weights) == len(codes)
         known = answers(mistaken | (by_position if all_given else {}), *numbers, weights)
         given = [] if weights is None else [dict(weights)]
+        if weights is None:  # no weights may then be 1 or 0
+            del known["missing taken for zero"]
         ask = lambda: scale * as_array(disentangling_loss(dict(codes), dict(refs), *given))
         return Probe(situation, ask, scale * right(*numbers, weights),
                      {m: scale * v for m, v in known.items()},
