@@ -364,7 +364,7 @@ def eq8(info_nce):
     yield asked("1 anchor with 1 negative, tau = 2",
                 (randn(1, 4, seed=6), randn(1, 4, seed=7), randn(1, 1, 4, seed=8)), 2.0)
     yield from gradient_probes(info_nce, right_loss, dict(zip(CUT, random)), "3 random anchors",
-                               CUT, scale=3)
+                               CUT, scale=3.0)
 
 
 def small_temperatures(info_nce, same, epsilon):

@@ -51,8 +51,8 @@ def central_differences(f: Callable, inputs: dict[str, np.ndarray], name: str) -
 
 def slope_of(answer: object, **named: torch.Tensor) -> torch.Tensor:
     """checks.gradient; an answer that is no number at all is told so first."""
-    as_array(answer)
-    return gradient(answer, **named)
+    number = as_array(answer)
+    return gradient(answer if isinstance(answer, torch.Tensor) else torch.tensor(number), **named)
 
 
 def gradient_probes(ask: Callable, f: Callable, inputs: dict[str, torch.Tensor], situation: str,

@@ -110,7 +110,7 @@ def eq4(perceptual_loss):
     small = {f"{name}[{i}]": randn(2, 2 + i, 2, 1, seed=10 * i + j)
              for j, name in enumerate(("phi", "phi_gt")) for i in range(2)}
     yield from gradient_probes(lambda *x: perceptual_loss([*x[:2]], [*x[2:]]),
-                               lambda *x: right(x[:2], x[2:]), small, "two random layers", scale=10)
+                               lambda *x: right(x[:2], x[2:]), small, "2 random layers", scale=10.0)
     for a, b in ((phi[:2], phi_gt), (phi, phi_gt[:2])):
         ask = lambda: as_array(perceptual_loss([*a], [*b]))
         yield Probe(f"errors raised for {len(a)} activations against {len(b)}",
@@ -203,7 +203,7 @@ def eq5(photometric_loss):
                 lambda: photometric_loss(image.clone(), image_gt.clone(), 0 * m), 0.0)
     small = {"image": 4 * rand(2, 3, 2, 1, seed=6) - 1.5, "image_gt": rand(2, 3, 2, 1, seed=7),
              "m": rand(2, 1, 2, 1, seed=8)}
-    yield from gradient_probes(photometric_loss, right, small, "2 random images", scale=12)
+    yield from gradient_probes(photometric_loss, right, small, "2 random images", scale=12.0)
 
 
 # -------------------------------------------------------------------------------------------- Eq. 7
@@ -319,7 +319,7 @@ def eq7(velocity_loss):
     small = {n: f + 0.1 * randn(*f.shape, seed=s) for s, (n, f) in enumerate(small.items())}
     yield from gradient_probes(velocity_loss, right, small, "2 random pairs",
                                {"previous": "previous frame cut off"},
-                               right_here=at_corners, scale=12)
+                               right_here=at_corners, scale=12.0)
     yield from perfect_pairs(velocity_loss, now, before, rand(1, 3, 2, 1, seed=5))
     known = {}
     faint = lambda: 1e6 * as_array(velocity_loss(*(1e-6 * f for f in frames)))

@@ -56,8 +56,9 @@ def eq2(total_loss):
 
     yield asked("L_rec, L_dis, L_v = 0.3, 0.02, 0.07 with the default weights", [0.3, 0.02, 0.07])
     yield asked("L_rec, L_dis, L_v = 1, 1, 1 with the weights 2, 3 and 4", [1.0] * 3, [2.0, 3, 4])
-    large, weights = (30 * randn(3)).tolist(), (9 * rand(3, seed=1) + 0.5).tolist()
+    large, weights = (30 * rand(3) + 10).tolist(), (9 * rand(3, seed=1) + 0.5).tolist()
     yield asked("three random losses and weights", large, weights)
+    yield asked("the same, the losses below 0", [-loss for loss in large], weights)
     yield asked("three tiny losses, times 1e6", (1e-6 * rand(3, seed=2)).tolist(), weights, 1e6)
     for i, name in enumerate(("lambda_rec", "lambda_dis", "lambda_v")):
         some = [0.0 if i == j else w for j, w in enumerate(weights)]
