@@ -350,56 +350,55 @@ MUTANTS = {
         "NumPy on the way": (".mean()", ".numpy().mean()"),
         "fixed dtype": (".mean()", "@ torch.ones(len(anchor)) / len(anchor)")},
     "eq9": {
-        "no norms": (" / n.masked_fill(n == 0, math.inf)", ""),
-        "one norm": ("(b, norm_b))", "(b, torch.ones_like(norm_b)))"),
-        "norm of b alone": ("(a, norm_a)", "(a, torch.ones_like(norm_a))"),
-        "squared norms": ("n.masked_fill(n == 0, math.inf)", "n.square().masked_fill(n == 0, math.inf)"),
+        "no norms": (" / norm.masked_fill(norm == 0, math.inf)", ""),
+        "one norm": (
+            "zip((a, b), norms)", "zip((a, b), (a.norm(dim=-1, keepdim=True), torch.ones(())))"),
+        "norm of b alone": (
+            "zip((a, b), norms)", "zip((a, b), (torch.ones(()), b.norm(dim=-1, keepdim=True)))"),
+        "squared norms": (
+            "norm.masked_fill(norm == 0, math.inf)", "norm.square().masked_fill(norm == 0, math.inf)"),
         "lengths added": (
-            "a, b = (v / n.masked_fill(n == 0, math.inf) for v, n in ((a, norm_a), (b, norm_b)))\n"
+            "a, b = (v / norm.masked_fill(norm == 0, math.inf) for v, norm in zip((a, b), norms))\n"
             "    return (a * b).sum(-1)",
-            "return (a * b).sum(-1) / (norm_a + norm_b)[..., 0]"),
-        "sums of absolute values": (
-            "a.norm(dim=-1, keepdim=True), b.norm(dim=-1, keepdim=True)",
-            "a.abs().sum(-1, keepdim=True), b.abs().sum(-1, keepdim=True)"),
+            "return (a * b).sum(-1) / sum(norms)[..., 0]"),
+        "sums of absolute values": ("v.norm(dim=-1, keepdim=True)", "v.abs().sum(-1, keepdim=True)"),
         "one sum over all vectors": (
-            "a, b = (v / n.masked_fill(n == 0, math.inf) for v, n in ((a, norm_a), (b, norm_b)))\n"
+            "a, b = (v / norm.masked_fill(norm == 0, math.inf) for v, norm in zip((a, b), norms))\n"
             "    return (a * b).sum(-1)",
-            "return (a * b).sum() / (norm_a * norm_b)[..., 0]"),
-        "one length for all vectors": (
-            "a.norm(dim=-1, keepdim=True), b.norm(dim=-1, keepdim=True)", "a.norm(), b.norm()"),
+            "return (a * b).sum() / math.prod(norms)[..., 0]"),
+        "one length for all vectors": ("v.norm(dim=-1, keepdim=True)", "v.norm()"),
         "along another axis": (
-            "norm_a, norm_b =", "a, b = a.movedim(0, -1), b.movedim(0, -1)\n    norm_a, norm_b ="),
+            "norms =", "a, b = a.movedim(0, -1), b.movedim(0, -1)\n    norms ="),
         "one number for all pairs": (".sum(-1)", ".sum()"),
         "mean of all pairs": (".sum(-1)", ".sum(-1).mean()"),
         "all as one vector": (
-            "norm_a, norm_b =", "a, b = a.flatten(), b.flatten()\n    norm_a, norm_b ="),
+            "norms =", "a, b = a.flatten(), b.flatten()\n    norms ="),
         "axis counted from the front": (
-            "norm_a, norm_b =", "a, b = a.transpose(1, -1), b.transpose(1, -1)\n    norm_a, norm_b ="),
+            "norms =", "a, b = a.transpose(1, -1), b.transpose(1, -1)\n    norms ="),
         "not summed": (".sum(-1)", ""),
         "axis kept": (".sum(-1)", ".sum(-1, keepdim=True)"),
         "all pairs": (
-            "norm_a, norm_b =", "a, b = a.unsqueeze(-2), b.unsqueeze(-3)\n    norm_a, norm_b ="),
+            "norms =", "a, b = a.unsqueeze(-2), b.unsqueeze(-3)\n    norms ="),
         "one minus": ("return (a * b).sum(-1)", "return 1 - (a * b).sum(-1)"),
         "angle": (".sum(-1)", ".sum(-1).clamp(-1, 1).acos()"),
         "absolute value": (".sum(-1)", ".sum(-1).abs()"),
         "negative values cut off": (".sum(-1)", ".sum(-1).clamp_min(0)"),
         "moved to [0, 1]": ("return (a * b).sum(-1)", "return ((a * b).sum(-1) + 1) / 2"),
         "correlation": (
-            "norm_a, norm_b =",
-            "a, b = a - a.mean(-1, keepdim=True), b - b.mean(-1, keepdim=True)\n    norm_a, norm_b ="),
-        "zero vector": ("n.masked_fill(n == 0, math.inf)", "n"),
+            "norms =",
+            "a, b = a - a.mean(-1, keepdim=True), b - b.mean(-1, keepdim=True)\n    norms ="),
+        "zero vector": ("norm.masked_fill(norm == 0, math.inf)", "norm"),
         "no gradient at a zero vector": (
-            "v / n.masked_fill(n == 0, math.inf)", "torch.nan_to_num(v / n)"),
-        "short vectors": ("n == 0", "n < 1e-8"),
+            "v / norm.masked_fill(norm == 0, math.inf)", "torch.nan_to_num(v / norm)"),
+        "short vectors": ("norm == 0", "norm < 1e-8"),
         "gradient at a zero vector": ("math.inf", "1.0"),
         "lengths detached": (
-            "a.norm(dim=-1, keepdim=True), b.norm(dim=-1, keepdim=True)",
-            "a.norm(dim=-1, keepdim=True).detach(), b.norm(dim=-1, keepdim=True).detach()"),
+            "v.norm(dim=-1, keepdim=True)", "v.norm(dim=-1, keepdim=True).detach()"),
         "clamped": (".sum(-1)", ".sum(-1).clamp(-1 + 1e-7, 1 - 1e-7)"),
         "no gradient": (".sum(-1)", ".sum(-1).detach()"),
         "NumPy on the way": (
             "return (a * b).sum(-1)", "return torch.as_tensor((a * b).numpy().sum(-1))"),
-        "an input cut off": ("(b, norm_b)", "(b.detach(), norm_b.detach())"),
+        "an input cut off": ("norms =", "b = b.detach()\n    norms ="),
         "fixed dtype": ("(a * b).sum(-1)", "(a * b) @ torch.ones((a * b).shape[-1])")},
     "camera": {
         "rotation not inverted": (".transpose(0, 2, 1)", ""),
