@@ -40,7 +40,7 @@ def fixed_lengths(a, b, at_a, at_b):
          f"{DETACH_NOTHING}",
     hint="Without a guard a zero vector gives 0 / 0. A small number in the denominator, added or "
          "as a lower bound, is no guard: it changes short vectors, and a zero vector's gradient "
-         "becomes huge. What could a zero vector be divided by, to leave neither?",
+         "becomes huge. What could a zero vector be divided by, so that both become 0?",
     mistakes={
         "no norms": "This is the dot product: divide by both lengths.",
         "one norm": "Divide by the length of both vectors, not of a alone.",

@@ -15,7 +15,7 @@ import torch
 
 from classroom.checks import Probe, as_array, gradient
 
-DETACH_NOTHING = "Detach nothing: whoever calls it decides what is trained."  # for a task's text
+DETACH_NOTHING = "Detach nothing: whoever calls the function decides what is trained."  # in a task
 HINTS = {  # mistakes that every loss shares
     "no gradient": "Without a gradient the optimiser cannot lower this loss.",
     "NumPy on the way": "NumPy knows no gradients: write it in torch, and do not detach.",
