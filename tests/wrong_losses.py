@@ -646,6 +646,11 @@ def eq5_mask_constant(image, image_gt, m):
 
 
 @wrong("eq5")
+def eq5_mean_of_booleans(image, image_gt, m):
+    return ((m * image - m * image_gt) ** 2).mean() / (m > 0.5).mean()
+
+
+@wrong("eq5")
 def eq5_in_place(image, image_gt, m):
     image *= m
     image_gt *= m
@@ -781,6 +786,13 @@ def eq6_brackets(codes, codes_ref, weights=None):
     if weights is None:
         weights = {k: 1.0 for k in codes}
     return sum(weights[k] * (codes[k] - codes_ref[k]).pow(2).sum(1).mean() for k in codes)
+
+
+@wrong("eq6", "missing key")
+def eq6_get_without_default(codes, codes_ref, weights=None):
+    if weights is None:
+        weights = {k: 1.0 for k in codes}
+    return sum(weights.get(k) * (codes[k] - codes_ref[k]).pow(2).sum(1).mean() for k in codes)
 
 
 @wrong("eq6", "no weights at all")

@@ -21,7 +21,7 @@ HINTS = {  # mistakes that every loss shares
     "NumPy on the way": "NumPy knows no gradients: write it in torch, and do not detach.",
     "an input cut off": "Detach nothing here: whoever calls the function decides what is trained.",
     "fixed dtype": "The inputs may be float32 or float64: give a new tensor dtype=x.dtype."}
-DTYPE = {"fixed dtype": "dtype"}  # a word of torch's errors about it
+DTYPE = {"fixed dtype": "same dtype"}  # words of torch's errors about it
 NEVER = np.zeros(0)  # the answer of a mistake that this student did not make
 
 

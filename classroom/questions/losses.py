@@ -218,17 +218,18 @@ def eq6(disentangling_loss):
         **dict.fromkeys(("missing key", "no weights at all", "codes cut off", "references cut off",
                          *HINTS), right)}
 
-    def asked(situation, codes, refs, weights=None, scale=1.0, meaning=""):
+    def asked(situation, codes, refs, weights=None, scale=1.0, meaning="", error="'al'"):
         numbers = [{n: v.numpy() for n, v in some.items()} for some in (codes, refs)]
         all_given = weights is None or len(weights) == len(codes)
         known = answers(mistaken | (by_position if all_given else {}), *numbers, weights)
         given = [] if weights is None else [dict(weights)]
-        if weights is None:  # no weights may then be 1 or 0
-            del known["missing taken for zero"]
+        errors = {"missing key": error} | DTYPE
+        if weights is None:
+            errors = {"no weights at all": "NoneType"} | DTYPE
+            del known["missing taken for zero"]  # who takes it so may give 0 or the right answer
         ask = lambda: scale * as_array(disentangling_loss(dict(codes), dict(refs), *given))
         return Probe(situation, ask, scale * right(*numbers, weights),
-                     {m: scale * v for m, v in known.items()},
-                     {"missing key": "'al'", "no weights at all": "NoneType", **DTYPE}, meaning)
+                     {m: scale * v for m, v in known.items()}, errors, meaning)
 
     yield asked("codes and references at right angles, all of length 1",
                 {n: torch.eye(d, dtype=torch.float64)[:2] for n, d in SIZES.items()},
@@ -242,7 +243,8 @@ def eq6(disentangling_loss):
     weights = dict(zip(SIZES, (2 * rand(4, seed=20) + 0.1).tolist()))
     yield asked("random codes and lambdas", codes, refs, weights)
     yield asked("random codes, lambda of ex 0", codes, refs, weights | {"ex": 0.0})
-    yield asked("random codes, no lambda but that of id, 0", codes, refs, {"id": 0.0})
+    yield asked("random codes, no lambda but that of id, 0", codes, refs, {"id": 0.0},
+                error="NoneType")  # of weights.get(name) without a default
     backwards = lambda some: dict(reversed(some.items()))
     alike, alike_ref = ({n: randn(2, 3, seed=s + i) for i, n in enumerate(SIZES)} for s in (30, 40))
     yield asked("codes of 3 entries each, the references' keys in another order",
