@@ -23,7 +23,7 @@ def lengths(v):
 
 def cosines(a, b):
     """Eq. 9 in NumPy, from unit vectors; a zero vector stays one."""
-    unit = lambda v: v / np.where(lengths(v) == 0, 1, lengths(v))
+    unit = lambda v: v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-300)
     return (unit(a) * unit(b)).sum(-1)
 
 
