@@ -106,7 +106,7 @@ MUTANTS = {
         "squared again": (
             "lambda_per * l_per + l_pho", "lambda_per * l_per.square() + l_pho.square()"),
         "no gradient": (
-            "lambda_per * l_per + l_pho", "torch.tensor(lambda_per * float(l_per) + float(l_pho))"),
+            "lambda_per * l_per + l_pho", "torch.tensor(lambda_per * l_per.item() + l_pho.item())"),
         "NumPy on the way": ("+ l_pho", "+ torch.as_tensor(l_pho.numpy())"),
         "an input cut off": ("lambda_per * l_per", "lambda_per * l_per.detach()"),
         "fixed dtype": (

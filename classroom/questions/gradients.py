@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import torch
 
-from classroom.checks import Probe, as_array, gradient
+from classroom.checks import NoAnswer, Probe, as_array, gradient
 
 DETACH_NOTHING = "Detach nothing: whoever calls the function decides what is trained."  # in a task
 HINTS = {  # mistakes that every loss shares
@@ -22,7 +22,7 @@ HINTS = {  # mistakes that every loss shares
     "an input cut off": "Detach nothing here: whoever calls the function decides what is trained.",
     "fixed dtype": "The inputs may be float32 or float64: give a new tensor dtype=x.dtype."}
 DTYPE = {"fixed dtype": "same dtype"}  # words of torch's errors about it
-NEVER = np.zeros(0)  # the answer of a mistake that this student did not make
+NEVER = np.zeros((0, 7, 3))  # stands for a mistake that this student did not make
 
 
 def tensors(*values: float) -> list[torch.Tensor]:
@@ -51,6 +51,8 @@ def central_differences(f: Callable, inputs: dict[str, np.ndarray], name: str) -
 
 def slope_of(answer: object, **named: torch.Tensor) -> torch.Tensor:
     """checks.gradient; an answer that is no number at all is told so first."""
+    if isinstance(answer, (list, tuple)):
+        raise NoAnswer(f"the function returns a {type(answer).__name__}, not a tensor")
     number = as_array(answer)
     return gradient(answer if isinstance(answer, torch.Tensor) else torch.tensor(number), **named)
 
