@@ -70,12 +70,47 @@ MUTANTS = {
             "l_rec + 5 * l_dis + 10 * l_v"),
         "no weights": (
             "lambda_rec * l_rec + lambda_dis * l_dis + lambda_v * l_v", "l_rec + l_dis + l_v"),
-        "velocity left out": (" + lambda_v * l_v", "")},
+        "L_rec without its weight": ("lambda_rec * l_rec", "l_rec"),
+        "velocity left out": (" + lambda_v * l_v", ""),
+        "disentangling left out": (" + lambda_dis * l_dis", ""),
+        "zero taken for missing": (
+            "return ", "lambda_rec, lambda_dis, lambda_v = lambda_rec or 1, lambda_dis or 5, lambda_v or 10\n"
+            "    return "),
+        "weighted mean": (
+            "lambda_rec * l_rec + lambda_dis * l_dis + lambda_v * l_v",
+            "(lambda_rec * l_rec + lambda_dis * l_dis + lambda_v * l_v)"
+            " / (lambda_rec + lambda_dis + lambda_v)"),
+        "mean for sum": (
+            "lambda_rec * l_rec + lambda_dis * l_dis + lambda_v * l_v",
+            "(lambda_rec * l_rec + lambda_dis * l_dis + lambda_v * l_v) / 3"),
+        "no gradient": (
+            "lambda_rec * l_rec + lambda_dis * l_dis + lambda_v * l_v",
+            "torch.tensor(lambda_rec * l_rec.item() + lambda_dis * l_dis.item() + lambda_v * l_v.item())"),
+        "NumPy on the way": ("lambda_rec * l_rec", "lambda_rec * torch.as_tensor(l_rec.numpy())"),
+        "an input cut off": ("lambda_v * l_v", "lambda_v * l_v.detach()"),
+        "fixed dtype": ("lambda_rec * l_rec + lambda_dis * l_dis + lambda_v * l_v",
+                        "torch.stack([l_rec, l_dis, l_v])"
+                        " @ torch.tensor([lambda_rec, lambda_dis, lambda_v], dtype=torch.float64)")},
     "eq3": {
         "weight on the other loss": ("lambda_per * l_per + l_pho", "l_per + lambda_per * l_pho"),
         "weight on both": ("lambda_per * l_per + l_pho", "lambda_per * (l_per + l_pho)"),
         "weight ignored": ("lambda_per * l_per + l_pho", "l_per + l_pho"),
-        "mean for sum": ("lambda_per * l_per + l_pho", "(lambda_per * l_per + l_pho) / 2")},
+        "weight of our presets": ("lambda_per * l_per", "0.005 * l_per"),
+        "mean for sum": ("lambda_per * l_per + l_pho", "(lambda_per * l_per + l_pho) / 2"),
+        "weights that add up to 1": ("+ l_pho", "+ (1 - lambda_per) * l_pho"),
+        "weighted mean": (
+            "lambda_per * l_per + l_pho", "(lambda_per * l_per + l_pho) / (lambda_per + 1)"),
+        "zero taken for missing": ("lambda_per * l_per", "(lambda_per or 1.0) * l_per"),
+        "photometric left out": (" + l_pho", ""),
+        "perceptual left out": ("lambda_per * l_per + l_pho", "l_pho"),
+        "squared again": (
+            "lambda_per * l_per + l_pho", "lambda_per * l_per.square() + l_pho.square()"),
+        "no gradient": (
+            "lambda_per * l_per + l_pho", "torch.tensor(lambda_per * l_per.item() + l_pho.item())"),
+        "NumPy on the way": ("+ l_pho", "+ torch.as_tensor(l_pho.numpy())"),
+        "an input cut off": ("lambda_per * l_per", "lambda_per * l_per.detach()"),
+        "fixed dtype": (
+            "lambda_per * l_per + l_pho", "torch.stack([l_per, l_pho]) @ torch.tensor([lambda_per, 1.0])")},
     "eq4": {
         "no square": ("(a - b).square().mean()", "(a - b).abs().mean()"),
         "root of the mean square": ("(a - b).square().mean()", "(a - b).square().mean().sqrt()"),
@@ -83,62 +118,288 @@ MUTANTS = {
         "sum for mean": ("(a - b).square().mean()", "(a - b).square().sum()"),
         "one mean over all entries": (
             "sum((a - b).square().mean() for a, b in zip(phi, phi_gt, strict=True))",
-            "torch.cat([(a - b).flatten() for a, b in zip(phi, phi_gt)]).square().mean()")},
+            "torch.cat([(a - b).flatten() for a, b in zip(phi, phi_gt)]).square().mean()"),
+        "sum over a sample": (".square().mean()", ".square().flatten(1).sum(1).mean()"),
+        "channels summed": (".square().mean()", ".square().sum(1).mean()"),
+        "sum over the batch": (".square().mean()", ".square().flatten(1).mean(1).sum()"),
+        "one number per layer": ("sum((a - b).square().mean() for a, b in zip(phi, phi_gt, strict=True))",
+                                 "torch.stack([(a - b).square().mean() for a, b in zip(phi, phi_gt, strict=True)])"),
+        "first layer left out": ("zip(phi, phi_gt, strict=True)", "zip(phi[1:], phi_gt[1:])"),
+        "last layer left out": ("zip(phi, phi_gt, strict=True)", "zip(phi[:-1], phi_gt[:-1])"),
+        "first layer only": ("zip(phi, phi_gt, strict=True)", "zip(phi[:1], phi_gt[:1])"),
+        "last layer only": ("zip(phi, phi_gt, strict=True)", "zip(phi[-1:], phi_gt[-1:])"),
+        "first sample only": ("(a - b)", "(a[0] - b[0])"),
+        "half of the square": ("(a - b).square()", "0.5 * (a - b).square()"),
+        "mean before the square": (".square().mean()", ".mean().square()"),
+        "Gram matrices": (
+            "(a - b).square()",
+            "sum(s * torch.einsum('bchw,bdhw->bcd', x, x) / x[0].numel() for s, x in ((1, a), (-1, b))).square()"),
+        "channels of length 1": (
+            "(a - b)", "(a / a.norm(dim=1, keepdim=True) - b / b.norm(dim=1, keepdim=True))"),
+        "layers left out in silence": (", strict=True", ""),
+        "no gradient": (".mean()", ".mean().detach()"),
+        "NumPy on the way": ("(a - b)", "torch.as_tensor(a.numpy() - b.numpy())"),
+        "an input cut off": ("(a - b)", "(a - b.detach())"),
+        "fixed dtype": ("(a - b).square().mean()",
+                        "(a - b).square().flatten() @ torch.full((a.numel(),), 1 / a.numel())")},
     "eq5": {
         "mask not squared": (
             "(m * image - m * image_gt).square()", "(m * (image - image_gt).square())"),
+        "mask squared twice": (
+            "(m * image - m * image_gt)", "(m * m * image - m * m * image_gt)"),
         "divided by the mask's area": ("(m * image - m * image_gt).square().mean()",
                                        "(m * image - m * image_gt).square().sum() / (3 * m.sum())"),
+        "divided by the sum of m": ("(m * image - m * image_gt).square().mean()",
+                                    "(m * image - m * image_gt).square().sum() / m.sum()"),
         "sum for mean": (".square().mean()", ".square().sum()"),
+        "channels summed": (".square().mean()", ".square().sum(1).mean()"),
+        "mean over the batch alone": (".square().mean()", ".square().flatten(1).sum(1).mean()"),
+        "sum over the batch": (".square().mean()", ".square().flatten(1).mean(1).sum()"),
+        "not averaged": (".square().mean()", ".square()"),
         "no square": (".square().mean()", ".abs().mean()"),
-        "mask on one image only": ("m * image - m * image_gt", "m * image - image_gt")},
+        "root": (".square().mean()", ".square().mean().sqrt()"),
+        "mask on one image only": ("m * image - m * image_gt", "m * image - image_gt"),
+        "mask on the true image only": ("m * image - m * image_gt", "image - m * image_gt"),
+        "mask not used": ("m * image - m * image_gt", "image - image_gt"),
+        "mask inverted": ("(m * image - m * image_gt)", "((1 - m) * image - (1 - m) * image_gt)"),
+        "hard mask": ("(m * image - m * image_gt)", "((m > 0.5) * (image - image_gt))"),
+        "images clamped": ("m * image - m", "m * image.clamp(0, 1) - m"),
+        "first image only": (".square()", "[0].square()"),
+        "first mask for all": (
+            "(m * image - m * image_gt)", "(m[0] * image - m[0] * image_gt)"),
+        "half of the square": (".square().mean()", ".square().mean() / 2"),
+        "mean before the square": (".square().mean()", ".mean().square()"),
+        "no gradient": (".mean()", ".mean().detach()"),
+        "NumPy on the way": (
+            "(m * image - m * image_gt)", "torch.as_tensor(m.numpy() * (image.numpy() - image_gt.numpy()))"),
+        "an input cut off": ("m * image - m * image_gt", "m * image - m * image_gt.detach()"),
+        "fixed dtype": (".square().mean()", ".square().flatten() @ torch.ones(image.numel()) / image.numel()")},
     "eq6": {
         "mean over the entries": (".square().sum(-1)", ".square().mean(-1)"),
         "sum over the batch": (".sum(-1).mean()", ".sum()"),
         "norm not squared": (".square().sum(-1).mean()", ".square().sum(-1).sqrt().mean()"),
+        "no square": (".square().sum(-1)", ".abs().sum(-1)"),
+        "one root over the batch": (".square().sum(-1).mean()", ".square().sum().sqrt()"),
         "weights ignored": ("weights.get(name, 1.0) * ", ""),
-        "a code left out": ("for name in codes}", "for name in ('ex', 'al', 'ill')}")},
+        "zero taken for missing": ("weights.get(name, 1.0)", "(weights.get(name) or 1.0)"),
+        "missing taken for zero": (
+            "weights = weights or {}", "weights = weights or dict.fromkeys(codes, 1.0)\n"
+            "    weights = dict.fromkeys(codes, 0.0) | weights"),
+        "missing key": (
+            "weights = weights or {}", "weights = weights or dict.fromkeys(codes, 1.0)\n"
+            "    weights['id'], weights['al'], weights['ill']"),
+        "no weights at all": ("weights = weights or {}", "weights = weights"),
+        "references paired by position": (
+            "codes_ref[name]).square().sum(-1).mean() for name in codes}",
+            "ref).square().sum(-1).mean() for name, ref in zip(codes, codes_ref.values())}"),
+        "lambdas paired by position": (
+            "weights = weights or {}", "weights = weights or {}\n"
+            "    weights = weights if len(weights) < 4 else dict(zip(codes, weights.values()))"),
+        "all paired by position": (
+            "weights = weights or {}", "weights, codes_ref = weights or {}, dict(zip(codes, codes_ref.values()))\n"
+            "    weights = weights if len(weights) < 4 else dict(zip(codes, weights.values()))"),
+        "weights inside the norm": ("weights.get(name, 1.0) * ", "weights.get(name, 1.0) ** 2 * "),
+        "mean over the four codes": ("for name, term in terms.items())",
+                                     "for name, term in terms.items()) / len(terms)"),
+        "weighted mean": (
+            "for name, term in terms.items())",
+            "for name, term in terms.items()) / sum(weights.get(name, 1.0) for name in terms)"),
+        "id left out": ("for name in codes}", "for name in ('ex', 'al', 'ill')}"),
+        "ex left out": ("for name in codes}", "for name in ('id', 'al', 'ill')}"),
+        "al left out": ("for name in codes}", "for name in ('id', 'ex', 'ill')}"),
+        "ill left out": ("for name in codes}", "for name in ('id', 'ex', 'al')}"),
+        "last code only": ("for name in codes}", "for name in [*codes][-1:]}"),
+        "first sample only": (".square()", "[:1].square()"),
+        "one number per sample": (".sum(-1).mean()", ".sum(-1)"),
+        "half of the square": (".square()", ".square().div(2)"),
+        "1 - cos": (
+            "(codes[name] - codes_ref[name]).square().sum(-1)",
+            "(1 - nn.functional.cosine_similarity(codes[name], codes_ref[name]))"),
+        "codes normalised first": (
+            "(codes[name] - codes_ref[name])",
+            "(nn.functional.normalize(codes[name]) - nn.functional.normalize(codes_ref[name]))"),
+        "lengths compared": (
+            "(codes[name] - codes_ref[name]).square().sum(-1)",
+            "(codes[name].norm(dim=-1) - codes_ref[name].norm(dim=-1)).square()"),
+        "codes cut off": ("(codes[name] -", "(codes[name].detach() -"),
+        "references cut off": ("- codes_ref[name])", "- codes_ref[name].detach())"),
+        "no gradient": (".sum(-1).mean()", ".sum(-1).mean().detach()"),
+        "NumPy on the way": (
+            "(codes[name] - codes_ref[name])", "torch.as_tensor(codes[name].numpy() - codes_ref[name].numpy())"),
+        "fixed dtype": (
+            "(codes[name] - codes_ref[name]).square().sum(-1)",
+            "((codes[name] - codes_ref[name]).square() @ torch.ones(codes[name].shape[1]))")},
     "eq7": {
         "squared": (".masked_fill(is_zero, 1.0).sqrt()", ""),
+        "no square": ("error.flatten(1).square().mean(1)", "error.flatten(1).abs().mean(1).square()"),
         "velocities added": ("(image - previous) - (", "(image - previous) + ("),
+        "speeds compared": ("(image - previous) - (image_gt - previous_gt)",
+                            "(image - previous).abs() - (image_gt - previous_gt).abs()"),
+        "norms subtracted": (
+            "error.flatten(1).square().mean(1)",
+            "((image - previous).flatten(1).square().mean(1).sqrt()"
+            " - (image_gt - previous_gt).flatten(1).square().mean(1).sqrt()).square()"),
         "one root over the batch": ("error.flatten(1).square().mean(1)", "error.square().mean()"),
         "sum under the root": (".square().mean(1)", ".square().sum(1)"),
+        "divided outside the root": (
+            ".square().mean(1)", ".square().sum(1) / error[0].numel() ** 2"),
+        "channels summed": (".square().mean(1)", ".square().mean(1) * 3"),
+        "a norm for each pixel": (".flatten(1).square()", ".square()"),
+        "a norm for each channel": (".flatten(1).square().mean(1)", ".flatten(2).square().mean(2)"),
+        "one number per pair": (".sqrt()).mean()", ".sqrt())"),
+        "sum over the pairs": (".sqrt()).mean()", ".sqrt()).sum()"),
+        "first pair only": (".sqrt()).mean()", ".sqrt())[0]"),
         "frames for velocities": (
             "(image - previous) - (image_gt - previous_gt)", "image - image_gt"),
+        "true velocity left out": (" - (image_gt - previous_gt)", ""),
+        "differences clamped": ("error.flatten(1)", "error.flatten(1).clamp(-1, 1)"),
+        "perfect pairs left out": (
+            ".sqrt()).mean()", ".sqrt()).sum() / (~is_zero).sum().clamp_min(1)"),
         "no gradient at 0": ("mean_square.masked_fill(is_zero, 1.0).sqrt()", "mean_square.sqrt()"),
-        "previous frame cut off": ("(image - previous) - (", "(image - previous.detach()) - ("),
+        "no gradient beside a perfect pair": (
+            "is_zero = mean_square == 0\n"
+            "    return torch.where(is_zero, 0.0, mean_square.masked_fill(is_zero, 1.0).sqrt()).mean()",
+            "return 0 * error.sum() if not error.any() else mean_square.sqrt().mean()"),
+        "gradient of all pairs 0": (
+            "mean_square.masked_fill(is_zero, 1.0).sqrt()).mean()",
+            "(mean_square.detach() if is_zero.any() else mean_square).masked_fill(is_zero, 1.0).sqrt()).mean()"
+            " + 0 * error.sum()"),
         "loss above 0": ("torch.where(is_zero, 0.0, mean_square.masked_fill(is_zero, 1.0).sqrt())",
-                         "(mean_square + 1e-8).sqrt()")},
+                         "(mean_square + 1e-8).sqrt()"),
+        "small errors suppressed": ("mean_square == 0", "mean_square < 1e-11"),
+        "previous frame cut off": ("(image - previous) - (", "(image - previous.detach()) - ("),
+        "no gradient": (".sqrt()).mean()", ".sqrt()).mean().detach()"),
+        "NumPy on the way": ("(image - previous)", "torch.as_tensor(image.numpy() - previous.numpy())"),
+        "an input cut off": ("(image_gt - previous_gt)", "(image_gt - previous_gt).detach()"),
+        "fixed dtype": (".square().mean(1)", ".square() @ torch.full((error[0].numel(),), 1 / error[0].numel())")},
     "eq8": {
         "positive not in the denominator": ("logits.logsumexp(1)", "logits[:, 1:].logsumexp(1)"),
         "mean over the negatives": ("(logits.logsumexp(1) - logits[:, 0])",
                                     "(torch.logaddexp(logits[:, 0], logits[:, 1:].logsumexp(1)"
                                     " - math.log(negatives.shape[1])) - logits[:, 0])"),
+        "mean over the candidates": (
+            "logits.logsumexp(1)", "logits.logsumexp(1) - math.log(logits.shape[1])"),
+        "positive twice": ("[d_pos, d_neg]", "[d_pos, d_pos, d_neg]"),
         "batch rows for negatives": (
             "d_neg = cosine_similarity(anchor[:, None].expand_as(negatives), negatives)",
             "d_neg = cosine_similarity(anchor[:, None], positive)"
             "[~torch.eye(len(anchor), dtype=torch.bool)].view(len(anchor), -1)"),
+        "batch rows besides the negatives": (
+            "[d_pos, d_neg]",
+            "[d_pos, d_neg, cosine_similarity(anchor[:, None], positive)"
+            "[~torch.eye(len(anchor), dtype=torch.bool)].view(len(anchor), -1)]"),
         "negatives of all anchors": (
             "d_neg = cosine_similarity(anchor[:, None].expand_as(negatives), negatives)",
             "d_neg = cosine_similarity(anchor[:, None], negatives.flatten(0, 1))"),
+        "negatives of the first anchor": ("expand_as(negatives), negatives)",
+                                          "expand_as(negatives), negatives[0])"),
+        "first negative only": ("[d_pos, d_neg]", "[d_pos, d_neg[:, :1]]"),
+        "closest negative only": ("[d_pos, d_neg]", "[d_pos, d_neg.amax(1, keepdim=True)]"),
+        "negatives averaged first": (
+            "cosine_similarity(anchor[:, None].expand_as(negatives), negatives)",
+            "cosine_similarity(anchor, negatives.mean(1))[:, None]"),
+        "each negative by itself": (
+            "logits.logsumexp(1) - logits[:, 0]",
+            "torch.logaddexp(0 * logits[:, 1:], logits[:, 1:] - logits[:, :1]).sum(1)"),
+        "sigmoids": (
+            "logits.logsumexp(1) - logits[:, 0]",
+            "nn.functional.softplus(-logits[:, 0]) + nn.functional.softplus(logits[:, 1:]).sum(1)"),
+        "negatives against the positive": ("(anchor[:, None].expand_as", "(positive[:, None].expand_as"),
+        "a negative taken for the positive": ("- logits[:, 0]", "- logits[:, -1]"),
         "dot product": (
             "cosine_similarity(anchor, positive)[:, None]  # (B, 1)\n"
             "    d_neg = cosine_similarity(anchor[:, None].expand_as(negatives), negatives)",
             "(anchor * positive).sum(-1)[:, None]\n"
             "    d_neg = (anchor[:, None] * negatives).sum(-1)"),
+        "cosine taken as a distance": ("torch.cat([d_pos, d_neg], dim=1)",
+                                       "(1 - torch.cat([d_pos, d_neg], dim=1))"),
+        "cosine moved to [0, 1]": ("torch.cat([d_pos, d_neg], dim=1)",
+                                   "(1 + torch.cat([d_pos, d_neg], dim=1)) / 2"),
+        "squared distances": (
+            "torch.cat([d_pos, d_neg], dim=1)", "(2 * torch.cat([d_pos, d_neg], dim=1) - 2)"),
         "tau forgotten": ("dim=1) / tau", "dim=1)"),
+        "tau ignored": ("dim=1) / tau", "dim=1) / 0.5"),
         "tau on the wrong side": ("dim=1) / tau", "dim=1) * tau"),
+        "tau on the positive alone": ("[d_pos, d_neg], dim=1) / tau", "[d_pos / tau, d_neg], dim=1)"),
+        "tau outside": ("dim=1) / tau  # (B, 1 + N)\n    return (", "dim=1)\n    return 1 / tau * ("),
         "softmax over the wrong axis": ("logits.logsumexp(1)", "logits.logsumexp(0)"),
+        "softmax over the anchors": ("logits.logsumexp(1)", "logits.logsumexp(0)[0]"),
+        "one number per anchor": (".mean()", ""),
         "sum over the anchors": (".mean()", ".sum()"),
+        "mean inside the logarithm": (
+            "(logits.logsumexp(1) - logits[:, 0]).mean()",
+            "math.log(len(logits)) - (logits[:, 0] - logits.logsumexp(1)).logsumexp(0)"),
+        "first anchor only": (".mean()", "[0]"),
         "no minus": ("logits.logsumexp(1) - logits[:, 0]", "logits[:, 0] - logits.logsumexp(1)"),
-        "overflow": ("logits.logsumexp(1)", "logits.exp().sum(1).log()")},
+        "no exponential": (
+            "logits.logsumexp(1) - logits[:, 0]", "-torch.log(logits[:, 0] / logits.sum(1))"),
+        "no logarithm": (
+            "logits.logsumexp(1) - logits[:, 0]", "-torch.softmax(logits, 1)[:, 0]"),
+        "logarithm to base 2": (".mean()", ".mean() / math.log(2)"),
+        "overflow": ("logits.logsumexp(1)", "logits.exp().sum(1).log()"),
+        "epsilon in the logarithm": (
+            "logits.logsumexp(1) - logits[:, 0]", "-torch.log(logits.softmax(1)[:, 0] + 1e-8)"),
+        "logits clamped": ("dim=1) / tau", "dim=1).div(tau).clamp(-80, 80)"),
+        "one maximum for the batch": (
+            "logits.logsumexp(1)", "(logits - logits.max()).exp().sum(1).log() + logits.max()"),
+        "anchor cut off": (
+            "d_pos =", "anchor = anchor.detach()\n    d_pos ="),
+        "positive cut off": ("cosine_similarity(anchor, positive)", "cosine_similarity(anchor, positive.detach())"),
+        "negatives cut off": ("expand_as(negatives), negatives)", "expand_as(negatives), negatives.detach())"),
+        "no gradient": (".mean()", ".mean().detach()"),
+        "NumPy on the way": (".mean()", ".numpy().mean()"),
+        "fixed dtype": (".mean()", "@ torch.ones(len(anchor)) / len(anchor)")},
     "eq9": {
-        "no norms": (" / norms.clamp_min(1e-8)", ""),
-        "one norm": ("a.norm(dim=-1) * b.norm(dim=-1)", "a.norm(dim=-1)"),
-        "squared norms": ("norms.clamp_min(1e-8)", "norms.square().clamp_min(1e-8)"),
-        "one sum over all vectors": ("(a * b).sum(-1)", "(a * b).sum()"),
+        "no norms": (" / norm.masked_fill(norm == 0, math.inf)", ""),
+        "one norm": (
+            "zip((a, b), norms)", "zip((a, b), (a.norm(dim=-1, keepdim=True), torch.ones(())))"),
+        "norm of b alone": (
+            "zip((a, b), norms)", "zip((a, b), (torch.ones(()), b.norm(dim=-1, keepdim=True)))"),
+        "squared norms": (
+            "norm.masked_fill(norm == 0, math.inf)", "norm.square().masked_fill(norm == 0, math.inf)"),
+        "lengths added": (
+            "a, b = (v / norm.masked_fill(norm == 0, math.inf) for v, norm in zip((a, b), norms))\n"
+            "    return (a * b).sum(-1)",
+            "return (a * b).sum(-1) / sum(norms)[..., 0]"),
+        "sums of absolute values": ("v.norm(dim=-1, keepdim=True)", "v.abs().sum(-1, keepdim=True)"),
+        "one sum over all vectors": (
+            "a, b = (v / norm.masked_fill(norm == 0, math.inf) for v, norm in zip((a, b), norms))\n"
+            "    return (a * b).sum(-1)",
+            "return (a * b).sum() / math.prod(norms)[..., 0]"),
+        "one length for all vectors": ("v.norm(dim=-1, keepdim=True)", "v.norm()"),
+        "along another axis": (
+            "norms =", "a, b = a.movedim(0, -1), b.movedim(0, -1)\n    norms ="),
+        "one number for all pairs": (".sum(-1)", ".sum()"),
+        "mean of all pairs": (".sum(-1)", ".sum(-1).mean()"),
+        "all as one vector": (
+            "norms =", "a, b = a.flatten(), b.flatten()\n    norms ="),
+        "axis counted from the front": (
+            "norms =", "a, b = a.transpose(1, -1), b.transpose(1, -1)\n    norms ="),
+        "not summed": (".sum(-1)", ""),
+        "axis kept": (".sum(-1)", ".sum(-1, keepdim=True)"),
+        "all pairs": (
+            "norms =", "a, b = a.unsqueeze(-2), b.unsqueeze(-3)\n    norms ="),
         "one minus": ("return (a * b).sum(-1)", "return 1 - (a * b).sum(-1)"),
-        "zero vector": ("norms.clamp_min(1e-8)", "norms")},
+        "angle": (".sum(-1)", ".sum(-1).clamp(-1, 1).acos()"),
+        "absolute value": (".sum(-1)", ".sum(-1).abs()"),
+        "negative values cut off": (".sum(-1)", ".sum(-1).clamp_min(0)"),
+        "moved to [0, 1]": ("return (a * b).sum(-1)", "return ((a * b).sum(-1) + 1) / 2"),
+        "correlation": (
+            "norms =",
+            "a, b = a - a.mean(-1, keepdim=True), b - b.mean(-1, keepdim=True)\n    norms ="),
+        "zero vector": ("norm.masked_fill(norm == 0, math.inf)", "norm"),
+        "no gradient at a zero vector": (
+            "v / norm.masked_fill(norm == 0, math.inf)", "torch.nan_to_num(v / norm)"),
+        "short vectors": ("norm == 0", "norm < 1e-8"),
+        "gradient at a zero vector": ("math.inf", "1.0"),
+        "lengths detached": (
+            "v.norm(dim=-1, keepdim=True)", "v.norm(dim=-1, keepdim=True).detach()"),
+        "clamped": (".sum(-1)", ".sum(-1).clamp(-1 + 1e-7, 1 - 1e-7)"),
+        "no gradient": (".sum(-1)", ".sum(-1).detach()"),
+        "NumPy on the way": (
+            "return (a * b).sum(-1)", "return torch.as_tensor((a * b).numpy().sum(-1))"),
+        "an input cut off": ("norms =", "b = b.detach()\n    norms ="),
+        "fixed dtype": ("(a * b).sum(-1)", "(a * b) @ torch.ones((a * b).shape[-1])")},
     "camera": {
         "rotation not inverted": (".transpose(0, 2, 1)", ""),
         "position not turned": ("-(R_inverse @ pose[:, 3:, None])[..., 0]", "-pose[:, 3:]"),
