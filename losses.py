@@ -41,6 +41,7 @@ def perceptual_loss(phi: list[Tensor], phi_gt: list[Tensor]) -> Tensor:
     """Eq. 4: L_per = sum_i ||phi_i(I) - phi_i(I_GT)||^2, the sum of each layer's mean square.
 
     phi, phi_gt: VGG16 activations (B, C_i, H_i, W_i) of the rendered and the true image, per layer.
+    Raises ValueError where the lists have unlike lengths.
     """
     return sum((a - b).square().mean() for a, b in zip(phi, phi_gt, strict=True))
 
@@ -58,9 +59,9 @@ def disentangling_loss(codes: dict[str, Tensor], codes_ref: dict[str, Tensor],
                        weights: dict[str, float] | None = None) -> Tensor:
     """Eq. 6: L_dis = sum over id, ex, al, ill of lambda ||C - C_ref||^2, with C_ref the barred C.
 
-    codes, codes_ref: {"id", "ex", "al", "ill"} -> (B, d). The squared norm is summed over the d
-    entries of a code, as written, and averaged over the batch. C_ref has unit length and C starts
-    there, so a value of 1 per code is far off.
+    codes, codes_ref: {"id", "ex", "al", "ill"} -> (B, d); weights: name -> lambda, 1 where a name
+    is missing. The squared norm is summed over the d entries of a code, as written, and averaged
+    over the batch. C_ref has unit length and C starts there, so a value of 1 per code is far off.
     """
     weights = weights or {}
     terms = {name: (codes[name] - codes_ref[name]).square().sum(-1).mean() for name in codes}
@@ -85,10 +86,10 @@ def cosine_similarity(a: Float[Tensor, "*#batch d"], b: Float[Tensor, "*#batch d
     """Eq. 9: d(a, b) = a.b / (||a|| ||b||), in [-1, 1].
 
     The paper calls it a distance; larger means closer. Vectors lie along the last axis; the axes
-    before it broadcast (the # in jaxtyping's shapes).
+    before it broadcast (the # in jaxtyping's shapes). A zero vector is 0 to everything, and no
+    gradient flows to it; a short vector counts as much as a long one.
     """
     norms = (v.norm(dim=-1, keepdim=True) for v in (a, b))
-    # A zero vector is 0 to everything, and has no gradient; a short one is as good as a long one.
     a, b = (v / norm.masked_fill(norm == 0, math.inf) for v, norm in zip((a, b), norms))
     return (a * b).sum(-1)
 

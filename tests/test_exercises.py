@@ -14,11 +14,12 @@ import pytest
 import torch
 
 import exercises
-from classroom import runner, stubs
+from classroom import checks, runner, stubs
 from classroom.checks import Exercise, NoAnswer, Probe, diagnose, gradient, watched
 from classroom.registry import link_of
 from classroom.stubs import EXERCISES
 from mutants import MUTANTS
+from wrong_losses import RIGHT as RIGHT_LOSSES, WRONG as WRONG_LOSSES
 from tools.errors import InputError
 
 
@@ -27,6 +28,8 @@ def with_marks(names):
     return [pytest.param(n, marks=getattr(pytest.mark, n.split("_")[0]) if n.startswith("eq") else ()) for n in names]
 
 
+RIGHT = [*RIGHT_LOSSES]
+WRONG = [*WRONG_LOSSES]
 each_exercise = pytest.mark.parametrize("name", with_marks(EXERCISES))
 
 
@@ -142,6 +145,41 @@ def camera_by_inverse_of_the_wrong_matrix(q):
     ("eq5", lambda i, g, m: torch.nn.functional.mse_loss(i, g, reduction="none").mul(m).mean(), "mask not squared")])
 def test_a_mistake_is_known_however_it_is_written(name, answer, mistake):
     assert diagnose(EXERCISES[name], answer).mistake == mistake
+
+
+# ------------------------------------------------------------------------------------- answers as students write them
+
+def listed(answers, name):
+    return [answer[1:] for answer in answers if answer[0] == name]
+
+
+@each_exercise
+def test_a_right_answer_passes_however_it_is_written(name):
+    answers = listed(RIGHT, name)
+    assert len(answers) >= 3
+    for (answer,) in answers:
+        verdict = diagnose(EXERCISES[name], answer)
+        assert verdict.status == "passed", f"{answer.__name__}: {verdict.message}"
+
+
+@each_exercise
+def test_a_wrong_answer_is_caught_and_gets_its_own_hint_or_none(name):
+    answers, survivors = listed(WRONG, name), []
+    assert len(answers) >= 10
+    for answer, mistake in answers:
+        verdict = diagnose(EXERCISES[name], answer)
+        if verdict.status not in ("wrong", "crashed") or verdict.mistake != mistake:
+            survivors.append(f"{answer.__name__}: {verdict.status}, taken for {verdict.mistake!r} in place of "
+                             f"{mistake!r}: {verdict.message}")
+    assert not survivors, "\n".join(survivors)
+
+
+@each_exercise
+def test_questions_are_drawn_anew_and_ours_passes_them_all(name, monkeypatch):
+    for seed in (1, 2, 3):
+        monkeypatch.setattr(checks, "run_seed", seed)
+        verdict = diagnose(EXERCISES[name], function_of(name))
+        assert verdict.status == "passed", f"seed {seed}: {verdict.message}"
 
 
 # ---------------------------------------------------------------------------------------------------- judging
