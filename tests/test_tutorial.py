@@ -132,6 +132,14 @@ def test_notebook_is_what_the_page_makes():
     assert kept == made, "tutorial.ipynb is old: run python -m classroom.notebook"
 
 
+def test_cells_are_the_blocks_and_the_text_between_them():
+    page = "# A\n\n[![b](b.svg)](n.ipynb)\n\nText.\n\n```python\nx = 1\n```\n\n![A head](figures/tut_a.png)\n\n```\nshell\n```\n"
+    first, second, *rest = notebook.cells(page)
+    assert first[0] == "markdown" and second[0] == "code" and "ADDRESS" in second[1]
+    assert rest == [("markdown", "# A\n\nText."), ("code", "x = 1\n"), ("markdown", "*A head.*\n\n```\nshell\n```")]
+    assert notebook.notebook_of(page) == notebook.notebook_of(page) != notebook.notebook_of(page + "more\n")
+
+
 def test_blocks_run_and_their_numbers_are_right(played):
     assert not played[0], "\n".join(played[0])
 
