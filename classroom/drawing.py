@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,8 @@ def plot(name: str, drawn: Figure) -> None:
     _keep(name, Image.open(data).convert("RGB"))
 
 
-def sheet(name: str, rows: list, top: list[str] = (), left: list[str] = ()) -> None:
+def sheet(name: str, rows: Sequence[Sequence], top: Sequence[str] = (),
+          left: Sequence[str] = ()) -> None:
     """Write and show rows of pictures of one size, enlarged to WIDTH in all, with labels.
 
     A picture: uint8 (H, W, 3), or in [0, 1]: (3, H, W) in colour, (H, W) as a heat map, black 0.
