@@ -35,7 +35,7 @@ def plot(name: str, drawn: Figure) -> None:
     _keep(name, Image.open(data).convert("RGB"))
 
 
-def sheet(name: str, rows: Sequence[Sequence], top: Sequence[str] = (),
+def sheet(name: str, rows: list, top: Sequence[str] = (),
           left: Sequence[str] = ()) -> None:
     """Write and show rows of pictures of one size, enlarged to WIDTH in all, with labels.
 
