@@ -53,22 +53,22 @@ def same(value, written, text):
 
 
 def compared(source, values, first_line=1):
-    """What is wrong in a cell, line by line; values: those of its expressions, in order."""
-    lines, faults, checked, values = source.splitlines(), [], set(), list(values)
+    """What is wrong in a cell, line by line; values: (line, value) of its expressions, in order."""
+    lines, faults, checked = source.splitlines(), [], set()
     for node in ast.parse(source).body:
         is_expression, comment = isinstance(node, ast.Expr), lines[node.end_lineno - 1].partition(ARROW)[2]
         where = f"tutorial.md:{first_line + node.lineno - 1}"
-        if is_expression and not values:
+        own = [value for line, value in values if node.lineno <= line <= node.end_lineno]
+        if is_expression and not own:
             return [*faults, f"{where}: this line was never reached"]
-        value = values.pop(0) if is_expression else None
         if not comment:
             continue
         checked.add(node.end_lineno)
         if not is_expression:
             faults.append(f"{where}: '{ARROW}' stands behind something that has no value")
-        elif not same(value, ast.literal_eval(comment), comment):
+        elif not same(own[0], ast.literal_eval(comment), comment):
             code = ast.get_source_segment(source, node)
-            faults.append(f"{where}: {code} gives {value}, the tutorial says {comment}")
+            faults.append(f"{where}: {code} gives {own[0]}, the tutorial says {comment}")
     lost = [k for k, line in enumerate(lines, 1) if ARROW in line and k not in checked]
     return faults + [f"tutorial.md:{first_line + k - 1}: this '{ARROW}' is never compared" for k in lost]
 
@@ -78,7 +78,8 @@ def watch(shell):
     faults, values, shown, page = [], [], shell.display_trap.hook, TUTORIAL.read_text()
 
     def show(value):
-        values.append(value.clone() if hasattr(value, "clone") else value)
+        line = sys._getframe(1).f_lineno  # of the cell; lines of its loops come here, too
+        values.append((line, value.clone() if hasattr(value, "clone") else value))
         shown(value)
 
     def after_cell(result):
@@ -248,19 +249,31 @@ def test_files_functions_and_exercises_that_the_text_names_exist():
     ("'a'  # -> 'b'", "gives a"), ("-0.04  # -> -0.0", None), ("x = 1  # -> 1", "has no value"),
     ("# -> 1", "never compared")])
 def test_a_wrong_number_is_seen(line, complaint):
-    values = [eval(ast.unparse(node)) for node in ast.parse(line).body if isinstance(node, ast.Expr)]
+    values = [(1, eval(ast.unparse(node))) for node in ast.parse(line).body if isinstance(node, ast.Expr)]
     faults = compared(line, values, 7)
     assert (not faults) if complaint is None else (len(faults) == 1 and complaint in faults[0] and ":7:" in faults[0])
 
 
 def test_a_cell_that_shows_too_little_is_seen():
-    assert "never reached" in compared("1  # -> 1\n2  # -> 2", [1])[0]
+    assert "never reached" in compared("1  # -> 1\n2  # -> 2", [(1, 1)])[0]
+
+
+def test_every_line_of_a_cell_is_watched(tmp_path, monkeypatch):
+    from IPython.core.interactiveshell import InteractiveShell
+    cell = "for k in (1, 2):\n    k * 10\nsum(\n    [k])  # -> 2\nk  # -> 3"
+    (tmp_path / "page.md").write_text(f"# A\n\n```python\n{cell}\n```\n")
+    monkeypatch.setattr(sys.modules[__name__], "TUTORIAL", tmp_path / "page.md")
+    shell = InteractiveShell()
+    shell.ast_node_interactivity = "all"
+    faults = watch(shell)
+    shell.run_cell(cell)
+    assert faults == ["tutorial.md:8: k gives 2, the tutorial says 3"]
 
 
 def test_an_old_picture_is_seen(tmp_path):
     heads, plot = (ROOT / "figures" / name for name in ("tut_heads.png", "tut_sound.png"))
     assert picture_fault(heads, heads) is None and picture_fault(plot, plot) is None
-    assert "tut_heads.png: (512, 256) in the repository" in picture_fault(heads, plot)
+    assert f"tut_heads.png: {Image.open(heads).size} in the repository" in picture_fault(heads, plot)
     other = tmp_path / "other.png"
     for path in (heads, plot):
         picture = np.asarray(Image.open(path).convert("RGB"))
