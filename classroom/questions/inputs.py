@@ -165,16 +165,16 @@ def nearest_rotation(rows):
     return U @ Vt
 
 
-def by_svd(x, y, s):
-    return nearest_rotation(np.stack([x, y, np.cross(x, y) / s]))
+def by_svd(x, y):
+    return nearest_rotation(np.stack([x, y, np.cross(x, y)]))
 
 
-def by_unit_rows(x, y, s):
+def by_unit_rows(x, y):
     x, y = x / np.linalg.norm(x), y / np.linalg.norm(y)
     return nearest_rotation(np.stack([x, y, np.cross(x, y)]))
 
 
-def by_gram_schmidt(x, y, s):
+def by_gram_schmidt(x, y):
     x = x / np.linalg.norm(x)
     y = y - (y @ x) * x
     y = y / np.linalg.norm(y)
@@ -197,7 +197,7 @@ def fitted(landmarks, mean, K, points=RIGID, focal=None, centre=None, divide="s"
         x, y = np.linalg.lstsq(np.c_[X, np.ones(len(X))], target, rcond=None)[0].T  # (4,) each
         s = length(np.linalg.norm(x[:3]), np.linalg.norm(y[:3]))
         by = s if divide == "s" else 1.0
-        w = Rotation.from_matrix(rotation(x[:3], y[:3], s)).as_rotvec()
+        w = Rotation.from_matrix(rotation(x[:3], y[:3])).as_rotvec()
         rows.append(np.r_[w, x[3] / by, y[3] / by, s])
     return np.array(rows)
 
@@ -230,7 +230,6 @@ def pose_mistakes(landmarks, mean, K):
         "product of the lengths": fit(length=lambda a, b: np.sqrt(a * b)),
         "unit rows": fit(rotation=by_unit_rows),
         "Gram-Schmidt": fit(rotation=by_gram_schmidt),
-        "third row short": fit(rotation=lambda x, y, s: by_svd(x, y, 1.0)),
         "position of the points' middle": fit(centred=True),
         "Euler angles for the rotation vector": np.c_[turn.as_euler("xyz"), p],
         "quaternion for the rotation vector": np.c_[turn.as_quat(), p],
@@ -257,7 +256,7 @@ def all_but(known, *names):
          "(c_y - v) / f_y by least squares as linear in (X, 1), per frame. Two rows of length s "
          "should come out; landmarks are not exact, so take the mean of their two lengths for s. R "
          "is the rotation nearest to three rows: those two as they were fitted, and their cross "
-         "product divided by s. Fit through what the skull carries and speech does not move: "
+         "product. Fit through what the skull carries and speech does not move: "
          "landmarks 0, 16, 27, 28, ..., 35, 36, 39, 42, 45 (counted from 0).",
     hint="The fit gives a 2 x 4 matrix: three columns are s times the first two rows of R, the "
          "fourth is s p_xy. The nearest rotation to a matrix U S V^T (its SVD) is U V^T; "
@@ -284,8 +283,6 @@ def all_but(known, *names):
                      "made unit first, a row that was seen short counts as much as the other.",
         "Gram-Schmidt": "Gram-Schmidt trusts the first row and bends the second; the nearest "
                         "rotation (SVD) shares the error between them.",
-        "third row short": "The cross product of two rows of length s has the length s^2: divide "
-                           "it by s, so that it counts like the other two.",
         "position of the points' middle": "p is where the head's origin lies, not the middle of "
                                           "the points: if you centre them, add R times the middle "
                                           "again.",

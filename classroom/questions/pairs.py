@@ -15,15 +15,17 @@ from classroom.props import StandInCorpus
 LABELS = ("id", "al", "ill")
 SHOWN = -1000.0  # in place of -inf, in what is compared and reported
 
+# Which rule a mistake breaks: a default of RIGHT, changed by what MISTAKES says.
 RIGHT = {
     "may": None, "factor": None, "counted": None, "sign": (-1, 1), "ex_sign": (-1, 1),
-    "distance": lambda a, b, _: math.dist(a, b), "share": lambda d, mean: math.exp(-d / mean),
+    "distance": lambda a, b, lips: math.dist(a, b), "share": lambda d, mean: math.exp(-d / mean),
     "count": True, "mean_of": "row", "alone": "row", "never": SHOWN, "anchor": "number",
     "frame": "number", "tables": (0, 1), "at_rest": 1.0}
+OF_LABELS = {"factor", "counted", "sign", "share", "count", "mean_of", "at_rest"}  # not of "ex"
 
 
-def lengths(v):
-    return math.sqrt(sum(x * x for x in v))
+def cosine(a, b):
+    return sum(x * y for x, y in zip(a, b)) / math.hypot(*a) / math.hypot(*b)
 
 
 MISTAKES = {
@@ -58,13 +60,12 @@ MISTAKES = {
     "one mean for all rows": {"mean_of": "table"},
     "mean of those that may be": {"mean_of": "allowed"},
     "largest for mean": {"mean_of": "largest"},
-    "squared distance": {"distance": lambda a, b, _: math.dist(a, b) ** 2},
-    "sum of differences": {"distance": lambda a, b, _: sum(abs(x - y) for x, y in zip(a, b))},
-    "mean under the root": {"distance": lambda a, b, _: math.dist(a, b) / math.sqrt(len(a))},
-    "cosine distance": {"distance": lambda a, b, _: 1 - float(np.dot(a, b)) / (
-        (lengths(a) * lengths(b)) or 1.0)},
-    "whole face": {"distance": lambda a, b, lips: math.hypot(math.dist(a, b), lips)},
-    "lips for the upper face": {"distance": lambda a, b, lips: lips},
+    "squared distance": {"distance": lambda a, b, lips: math.dist(a, b) ** 2},
+    "sum of differences": {"distance": lambda a, b, lips: sum(abs(x - y) for x, y in zip(a, b))},
+    "mean under the root": {"distance": lambda a, b, lips: math.dist(a, b) / math.sqrt(len(a))},
+    "cosine distance": {"distance": lambda a, b, lips: 1 - cosine(a, b)},
+    "whole face": {"distance": lambda a, b, lips: math.hypot(math.dist(a, b), math.dist(*lips))},
+    "lips for the upper face": {"distance": lambda a, b, lips: math.dist(*lips)},
     "place for number": {"frame": "place"},
     "row for anchor": {"anchor": "row"},
     "first anchor for all": {"anchor": "first"},
@@ -75,55 +76,56 @@ MISTAKES = {
     "0 / 0": {"at_rest": math.nan}}
 
 
-def may_be(o, label, rows, i, a, f, name):
-    """Whether frame f may be a positive, and a negative, of anchor a in row i."""
-    person = label["id"][f] == label["id"][a]
-    may = o.may
-    if name == "ex":
-        alone = {"row": all(label["id"][g] == label["id"][a] for g in rows[i]), "never": False,
-                 "all rows": all(label["id"][g] == label["id"][b] for b, row in o.pairs
-                                 for g in row)}[o.alone]
-        own_p = person and (f != a or may in ("own positive", "anchor both"))
-        own_n = person and (f != a or may in ("own negative", "anchor both"))
-        positive = own_p if alone else not person
-        positive = {"same person": person and f != a, "anybody": f != a}.get(may, positive)
-        negative = {"others' negatives": not person, "anybody's negatives": f != a}.get(may, own_n)
-        return positive, negative
-    same = label[o.factor or name][f] == label[o.factor or name][a]
-    return {"same label": (same, same), "other label": (not same, not same),
-            "labels swapped": (not same, same), "every frame": (True, True),
-            "no anchor": (same and f != a, not same)}.get(may, (same, not same))
+def may_be(o, label, alone, a, f, name):
+    """Whether frame f may be a positive, and a negative, of anchor a in a row of its own person."""
+    same, may = label[name][f] == label[name][a], o.may
+    if name != "ex":
+        return {"same label": (same, same), "other label": (not same, not same),
+                "labels swapped": (not same, same), "every frame": (True, True),
+                "no anchor": (same and f != a, not same)}.get(may, (same, not same))
+    positive = same and (f != a or may in ("own positive", "anchor both")) if alone else not same
+    negative = same and (f != a or may in ("own negative", "anchor both"))
+    positive = {"same person": same and f != a, "anybody": f != a}.get(may, positive)
+    return positive, {"others' negatives": not same, "anybody's negatives": f != a}.get(may, negative)
 
 
-def tables(corpus, name, anchors, frames, **options):
-    """Both tables (A, m) with SHOWN for -inf; options: what a mistake changes in RIGHT."""
+def tables(corpus, name, anchors, frames, known_distances, **options):
+    """Both tables (A, m) with SHOWN for -inf; options: what a mistake changes in RIGHT.
+
+    known_distances: those of this question that were found before, by the option that they need.
+    """
     o = SimpleNamespace(**{**RIGHT, **options})
-    taken = {"number": list(anchors), "row": list(range(len(anchors))),
-             "first": [anchors[0]] * len(anchors)}[o.anchor]
-    rows = [list(range(len(row))) if o.frame == "place" else list(row) for row in frames]
-    o.pairs = list(zip(taken, rows))
-    away = [[o.distance(corpus.upper[a].astype(float), corpus.upper[f].astype(float),
-                        math.dist(corpus.lips[a], corpus.lips[f])) for f in row]
-            for a, row in o.pairs]
-    may = [[may_be(o, corpus.label, rows, i, a, f, name) for f in row]
-           for i, (a, row) in enumerate(o.pairs)]
-    counted = {"all": LABELS, "id": ("id",)}.get(o.counted, LABELS)
-    counted = [other for other in counted if other != name or o.counted == "all"]
+    taken = {"number": anchors, "row": range(len(anchors)), "first": [anchors[0]] * len(anchors)}
+    numbers = [range(len(row)) for row in frames] if o.frame == "place" else frames
+    pairs = [(int(a), [int(f) for f in row]) for a, row in zip(taken[o.anchor], numbers)]
+    key = o.distance, o.anchor, o.frame
+    if key not in known_distances:
+        upper, lips = corpus.upper.tolist(), corpus.lips.tolist()
+        known_distances[key] = [[o.distance(upper[a], upper[f], (lips[a], lips[f])) for f in row]
+                                for a, row in pairs]
+    away = known_distances[key]
+    label = {other: values.tolist() for other, values in corpus.label.items()}
+    alone = [all(label["id"][f] == label["id"][a] for f in row) for a, row in pairs]
+    alone = {"row": alone, "never": [False] * len(pairs),
+             "all rows": [all(alone)] * len(pairs)}[o.alone]
+    factor = "id" if name == "ex" else o.factor or name
+    counted = [other for other in LABELS if o.counted == "all" or other != name]
+    counted = ["id"] * ("id" in counted) if o.counted == "id" else counted
     out = np.full((2, *np.shape(frames)), o.never)
-    for i, (a, row) in enumerate(o.pairs):
-        for j, f in enumerate(row):
-            for table in (0, 1):
-                if not may[i][j][table]:
-                    continue
-                if name == "ex":
-                    out[table, i, j] = o.ex_sign[table] * away[i][j]
-                    continue
-                among = {"row": away[i], "table": sum(away, []), "largest": [max(away[i])],
-                         "allowed": [d for d, m in zip(away[i], may[i]) if m[table]]}[o.mean_of]
-                mean = sum(among) / len(among)
-                part = o.share(away[i][j], mean) if mean > 0 else o.at_rest
-                labels = sum(corpus.label[g][f] == corpus.label[g][a] for g in counted)
-                out[table, i, j] = o.sign[table] * (o.count * labels + part)
+    for i, (a, row) in enumerate(pairs):
+        may = [may_be(o, label | {"ex": label["id"], name: label[factor]}, alone[i], a, f, name)
+               for f in row]
+        for table in (0, 1):
+            among = {"row": away[i], "table": sum(away, []), "largest": [max(away[i])],
+                     "allowed": [d for d, m in zip(away[i], may) if m[table]] or [0.0]}[o.mean_of]
+            mean = sum(among) / len(among)
+            for j, (f, d) in enumerate(zip(row, away[i])):
+                if may[j][table] and name == "ex":
+                    out[table, i, j] = o.ex_sign[table] * d
+                elif may[j][table]:
+                    part = o.share(d, mean) if mean > 0 else o.share(0.0, 1.0) * o.at_rest
+                    labels = sum(label[other][f] == label[other][a] for other in counted)
+                    out[table, i, j] = o.sign[table] * (o.count * labels + part)
     return out[list(o.tables)]
 
 
@@ -246,15 +248,18 @@ def some_rows(corpus, seed, m=9, count=4):
                  "what is shared of the expression is 1 there."})
 def contrast(suitability):
     crowd, clip, still = some_frames(4, 40), some_frames(1, 41), some_frames(3, 42)
-    still.upper[:] = 0.1
+    still.upper[:] = 0
     questions = [("four people", crowd, name, 43) for name in ("ex", "id", "al", "ill")]
     questions += [("a clip of one person", clip, "ex", 44),
                   ("frames that do not move", still, "ill", 45)]
     for what, corpus, name, seed in questions:
         anchors, frames = some_rows(corpus, seed)
-        want = tables(corpus, name, anchors, frames)
-        known = {mistake: tables(corpus, name, anchors, frames, **options)
-                 for mistake, options in MISTAKES.items()}
+        found = {}
+        want = tables(corpus, name, anchors, frames, found)
+        known = {mistake: want if name == "ex" and set(options) <= OF_LABELS
+                 else tables(corpus, name, anchors, frames, found, **options)
+                 for mistake, options in MISTAKES.items()
+                 if mistake != "cosine distance" or corpus is not still}  # no angle: 0 / 0
 
         def part(number):
             answer = suitability(corpus, name, anchors, frames)

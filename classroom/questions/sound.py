@@ -70,10 +70,7 @@ def alignment_mistakes(features, times, frame_times, window):
         "mean of the window": want.mean(1),
         "no array": want,
         "not float32": want}
-    if window == 1:
-        for name in ("vectors' own step", "window backwards"):
-            del known[name]
-    return known
+    return known if n > 1 else {m: a for m, a in known.items() if m != "paired by index"}
 
 
 @exercise(
@@ -201,8 +198,7 @@ def sync_mistakes(rows, valid):
         "index for offset": (confidence, n // 2 - offset, mean),
         "offset of the largest": (confidence, n // 2 - mean.argmax(), mean),
         "missing pairs counted": summary(filled.sum(0) / len(rows)),
-        "NaN spreads": (confidence if valid.all() else np.nan,
-                        offset if valid.all() else n // 2 - empty.argmin(), empty),
+        "NaN spreads": (None, None, empty),
         "only frames with all pairs": summary(whole.mean(0)),
         "first frame alone": (None, None, rows[0]),
         "mean of all distances": (None, None, rows[valid].mean()),
@@ -274,9 +270,12 @@ def sync(sync_confidence):
     questions = [("4 frames, 5 shifts", table, np.ones((4, 5), bool)),
                  ("the same with pairs missing at the ends", table, some)]
     for frames, k, best in ((6, 3, 1), (9, 2, 4), (5, 4, 6)):
-        distances = rng.uniform(5, 9, (frames, 2 * k + 1)) - 2.0 * (np.arange(2 * k + 1) == best)
+        distances = rng.uniform(6, 9, (frames, 2 * k + 1))
+        distances[:, best] = rng.uniform(4, 4.5, frames)
+        distances[:, k + 1] = rng.uniform(2, 3, frames)  # the least in most frames, but
+        distances[3, k + 1] = 40.0  # in one frame so large that its mean is not the least
         missing = np.ones(distances.shape, bool)
-        missing[0, :k] = missing[-1, k + 1:] = False
+        missing[0, :k] = missing[-1, k + 2:] = False
         missing[1, 0] = missing[2, 2] = False
         questions.append((f"{frames} frames, {2 * k + 1} shifts, pairs missing", distances, missing))
     questions.append(("one frame, 3 shifts", rng.uniform(5, 9, (1, 3)), np.ones((1, 3), bool)))
