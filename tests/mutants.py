@@ -264,11 +264,16 @@ MUTANTS = {
             "frame_times[:, None] + offsets", "times[:len(frame_times), None] + offsets"),
         "window starts at the frame": (" - (window - 1) / 2", ""),
         "window ends at the frame": ("(window - 1) / 2", "(window - 1)"),
-        "half a step off": ("(window - 1) / 2", "window // 2"),
-        "half a step early": ("(window - 1) / 2", "window / 2"),
+        "half a step off": ("(window - 1) / 2", "window / 2"),
+        "half a step off where w is even": ("(window - 1) / 2", "window // 2"),
+        "half a step late where w is even": ("(window - 1) / 2", "(window - 1) // 2"),
+        "-w // 2": ("- (window - 1) / 2", "+ -window // 2"),
+        "window too wide": (
+            "(np.arange(window) - (window - 1) / 2)", "np.linspace(-window / 2, window / 2, window)"),
         "window backwards": ("* STEP", "* -STEP"),
         "no window": ("* STEP", "* 0"),
         "step in ms": ("* STEP", "* 20"),
+        "frames' own step": ("* STEP", "* np.diff(frame_times).mean()"),
         "vectors' own step": ("* STEP", "* (times[-1] - times[0]) / max(len(times) - 1, 1)"),
         "20 ms between the vectors": (
             "offsets = (", "times, offsets = times[0] + STEP * np.arange(len(times)), ("),

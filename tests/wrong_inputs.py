@@ -382,6 +382,15 @@ def unit_rows(landmarks, mean, K):
     return good
 
 
+@right("pose")
+def pose_by_aligned_vectors(landmarks, mean, K):
+    good = pose_by_normal_equations(landmarks, mean, K)
+    for row, (x, y) in zip(good, affine(landmarks, mean, K)[..., :3]):
+        seen = np.array([x, y, np.cross(x, y) / np.linalg.norm(x)])
+        row[:3] = Rotation.align_vectors(seen.T, np.eye(3))[0].as_rotvec()
+    return good
+
+
 @wrong("pose", "product of the lengths")
 def geometric_mean(landmarks, mean, K):
     good, rows = pose_by_normal_equations(landmarks, mean, K), affine(landmarks, mean, K)
@@ -656,14 +665,37 @@ def up_to_the_frame(features, times, frame_times, window):
     return interp(features, times, around(frame_times, window, window - 1))
 
 
-@wrong("alignment", "half a step early")
+@wrong("alignment", "half a step off")
 def half_window(features, times, frame_times, window):
     return interp(features, times, around(frame_times, window, window / 2))
 
 
-@wrong("alignment", "half a step off")
+@wrong("alignment", "half a step off where w is even")
 def integer_half_window(features, times, frame_times, window):
     return interp(features, times, around(frame_times, window, window // 2))
+
+
+@wrong("alignment", "-w // 2")
+def minus_binds_first(features, times, frame_times, window):
+    offsets = np.arange(-window // 2, -window // 2 + window) * STEP
+    return interp(features, times, frame_times[:, None] + offsets)
+
+
+@wrong("alignment", "half a step late where w is even")
+def lower_half_window(features, times, frame_times, window):
+    return interp(features, times, around(frame_times, window, (window - 1) // 2))
+
+
+@wrong("alignment", "window too wide")
+def linspace(features, times, frame_times, window):
+    offsets = np.linspace(-window / 2 * STEP, window / 2 * STEP, window)
+    return interp(features, times, frame_times[:, None] + offsets)
+
+
+@wrong("alignment", "frames' own step")
+def step_of_the_frames(features, times, frame_times, window):
+    step = frame_times[1] - frame_times[0]
+    return interp(features, times, frame_times[:, None] + (np.arange(window) - (window - 1) / 2) * step)
 
 
 @wrong("alignment", "window backwards")

@@ -154,7 +154,8 @@ def turn_mistakes(sh, R):
 
 @exercise(
     "light_turned", "hard", "the light of a room seen from a turning head",
-    task="Given (`sh_basis`): the 9 harmonics at directions (..., 3). A rotation mixes the "
+    task="Given: `sh_basis`, the 9 harmonics at directions (..., 3) of length 1, and `unit`, which "
+         "gives vectors this length. A rotation mixes the "
          "harmonics of one degree only, so the new light is a light of 9 numbers again, exactly. "
          "The result is good to 1e-4.",
     hint="What does the turned light do in many directions n? You can say it by the old light. "

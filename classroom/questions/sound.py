@@ -47,8 +47,11 @@ def alignment_mistakes(features, times, frame_times, window):
         "paired by index": read(by_index),
         "window starts at the frame": shifted(k * STEP),
         "window ends at the frame": shifted((k - (window - 1)) * STEP),
-        "half a step off": shifted((k - window // 2) * STEP),
-        "half a step early": shifted((k - window / 2) * STEP),
+        "half a step off": shifted((k - window / 2) * STEP),
+        "half a step off where w is even": shifted((k - window // 2) * STEP),
+        "half a step late where w is even": shifted((k - (window - 1) // 2) * STEP),
+        "-w // 2": shifted((k - (window + 1) // 2) * STEP),
+        "window too wide": shifted(np.linspace(-window / 2, window / 2, window) * STEP),
         "window backwards": shifted(-offsets),
         "no window": shifted(0 * offsets),
         "step in ms": shifted(1000 * offsets),
@@ -70,6 +73,8 @@ def alignment_mistakes(features, times, frame_times, window):
         "mean of the window": want.mean(1),
         "no array": want,
         "not float32": want}
+    if np.ptp(np.diff(frame_times)) < 1e-9:
+        known["frames' own step"] = shifted(offsets / STEP * np.diff(frame_times)[0])
     return known if n > 1 else {m: a for m, a in known.items() if m != "paired by index"}
 
 
@@ -87,15 +92,25 @@ def alignment_mistakes(features, times, frame_times, window):
                                       "before and after it.",
         "window ends at the frame": "The window is centred on the frame: this one sees the sound "
                                     "before it only.",
-        "half a step off": "The middle of vectors 0 ... w - 1 is (w - 1) / 2. With w // 2, where w "
-                           "is even, the window lies half a step (10 ms) too early.",
-        "half a step early": "The middle of vectors 0 ... w - 1 is (w - 1) / 2. With w / 2 the "
-                             "window lies half a step (10 ms) too early.",
+        "half a step off": "The middle of vectors 0 ... w - 1 is (w - 1) / 2. With w / 2 the "
+                           "window lies half a step (10 ms) too early.",
+        "half a step off where w is even": "The middle of vectors 0 ... w - 1 is (w - 1) / 2. With "
+                                           "w // 2, where w is even, the window lies half a step "
+                                           "(10 ms) too early.",
+        "half a step late where w is even": "The middle of vectors 0 ... w - 1 is (w - 1) / 2. "
+                                            "With (w - 1) // 2, where w is even, the window lies "
+                                            "half a step (10 ms) too late.",
+        "-w // 2": "The middle of vectors 0 ... w - 1 is (w - 1) / 2. And -w // 2 rounds down: of 5 "
+                   "it is -3, a step further than -(w // 2).",
+        "window too wide": "w vectors have w - 1 steps between them: from -w/2 to w/2 they lie "
+                           "farther apart than 0.02 s.",
         "window backwards": "Vector k lies (k - (w - 1)/2) 0.02 seconds after the frame; these run "
                             "back in time.",
         "no window": "All vectors of a window are alike: they lie 0.02 s apart, about the frame.",
         "step in ms": "Times are in seconds, and a step is 0.02 s: vector k lies "
                       "(k - (w - 1)/2) 0.02 seconds after the frame.",
+        "frames' own step": "The vectors of a window lie STEP = 0.02 s apart, at any frame rate; "
+                            "these lie one frame apart.",
         "vectors' own step": "The vectors of a window lie STEP = 0.02 s apart, however far apart "
                              "those of the sound are: so a network sees the same with all "
                              "features.",
