@@ -236,7 +236,10 @@ MUTANTS = {
             "np.moveaxis(np.stack(polynomials, axis=-1) * SH_CONSTANTS, -1, 0)"),
         "coordinates from the first axis": ("np.moveaxis(normals, -1, 0)", "normals"),
         "1 without a shape": ("np.ones_like(x)", "1.0"),
-        "not float32": (".astype(normals.dtype)", "")},
+        "not float32": (".astype(normals.dtype)", ""),
+        "always float32": (
+            "np.stack(polynomials, axis=-1) * SH_CONSTANTS.astype(normals.dtype)",
+            "(np.stack(polynomials, axis=-1) * SH_CONSTANTS).astype(np.float32)")},
     "light_turned": {
         "rotation transposed": ("directions @ rotation.T", "directions @ rotation"),
         "not turned": ("directions @ rotation.T.astype(np.float64)", "directions"),

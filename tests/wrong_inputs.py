@@ -529,6 +529,11 @@ def keeps_float64(normals):
             if normals.ndim < 3 else light_by_loops(normals.astype(float)))
 
 
+@wrong("light", "always float32")
+def single_precision(normals):
+    return light_by_loops(np.float32(normals))
+
+
 @wrong("light", "negative values cut off")
 def no_negative_light(normals):
     return light_by_loops(normals).clip(min=0)

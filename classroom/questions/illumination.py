@@ -59,7 +59,7 @@ def light_mistakes(n):
     task="A light is 9 numbers a colour, the code C_ill of the ground truth: the shading at a "
          "normal n is the sum of the 9 harmonics at n, each times its number. SH_CONSTANTS has the "
          "9 factors in the order of the docstring. The result keeps the type of the normals: "
-         "float32 stays float32.",
+         "float32 stays float32, float64 stays float64.",
     hint="The three coordinates lie along the last axis of the normals, the nine harmonics along "
          "the last axis of the result; any axes may stand before.",
     mistakes={
@@ -91,7 +91,8 @@ def light_mistakes(n):
                                            "normals[..., 0] and so on.",
         "1 without a shape": "The first harmonic is 1 for each normal: an array of ones, of the "
                              "shape that x has.",
-        "not float32": "Normals of float32 give harmonics of float32; SH_CONSTANTS is float64."})
+        "not float32": "Normals of float32 give harmonics of float32; SH_CONSTANTS is float64.",
+        "always float32": "Normals of float64 give harmonics of float64."})
 def light(sh_basis):
     up = np.array([0.0, 1.0, 0.0])
     a, b, c, d = FACTORS[[0, 1, 6, 8]]
@@ -107,6 +108,9 @@ def light(sh_basis):
     yield Probe("bytes that one number of the result takes, of float32 normals",
                 lambda: np.asarray(sh_basis(small)).itemsize, 4.0, {"not float32": 8.0},
                 meaning="float32")
+    yield Probe("bytes that one number of the result takes, of float64 normals",
+                lambda: np.asarray(sh_basis(up)).itemsize, 8.0, {"always float32": 4.0},
+                meaning="float64")
 
 
 # ---------------------------------------------------------------------------------- turned, Sec. 4.1

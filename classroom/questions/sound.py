@@ -226,8 +226,7 @@ def sync_mistakes(rows, valid):
     "sync", "medium", "SyncNet's confidence and offset",
     task="Given distances between the picture of each frame and the sounds around it: column j "
          "belongs to a sound that is j - k frames later, n = 2k + 1. distances is NaN where valid "
-         "is False. Return (confidence, offset, mean distances (n,)): a float, an int, an array. "
-         "Where n is even it raises the ValueError of the docstring, too.",
+         "is False. Return (confidence, offset, mean distances (n,)): a float, an int, an array.",
     hint="Means down the columns over the valid entries first, everything else from these n "
          "numbers.",
     mistakes={
