@@ -165,41 +165,40 @@ def nearest_rotation(rows):
     return U @ Vt
 
 
+def unit(v):
+    return v / np.linalg.norm(v, axis=-1, keepdims=True)
+
+
 def by_svd(x, y):
-    return nearest_rotation(np.stack([x, y, np.cross(x, y)]))
+    return nearest_rotation(np.stack([x, y, np.cross(x, y)], 1))
 
 
 def by_unit_rows(x, y):
-    x, y = x / np.linalg.norm(x), y / np.linalg.norm(y)
-    return nearest_rotation(np.stack([x, y, np.cross(x, y)]))
+    return by_svd(unit(x), unit(y))
 
 
 def by_gram_schmidt(x, y):
-    x = x / np.linalg.norm(x)
-    y = y - (y @ x) * x
-    y = y / np.linalg.norm(y)
-    return np.stack([x, y, np.cross(x, y)])
+    x = unit(x)
+    y = unit(y - (y * x).sum(1, keepdims=True) * x)
+    return np.stack([x, y, np.cross(x, y)], 1)
 
 
-def fitted(landmarks, mean, K, points=RIGID, focal=None, centre=None, divide="s", length=None,
+def fitted(landmarks, mean, K, points=RIGID, focal=None, centre=None, divide=True, length=None,
            rotation=by_svd, centred=False, places=None):
-    """Poses (T, 6) of a least-squares fit, one frame at a time; the options are the mistakes'.
+    """w, p_xy and s (T, 6) of a least-squares fit by the normal equations.
 
-    Three columns for w, two for p_xy and one for s, so that what follows can be told apart.
+    The options are the mistakes': other points, rows made a rotation in another way, and so on.
     """
     focal = [K[0, 0], -K[1, 1]] if focal is None else focal
     centre = K[:2, 2] if centre is None else centre
     length = length or (lambda a, b: (a + b) / 2)
-    places, rows = points if places is None else places, []
-    X = mean[points] - (mean[points].mean(0) if centred else 0)
-    for frame in landmarks:
-        target = (frame[places] - centre) / focal
-        x, y = np.linalg.lstsq(np.c_[X, np.ones(len(X))], target, rcond=None)[0].T  # (4,) each
-        s = length(np.linalg.norm(x[:3]), np.linalg.norm(y[:3]))
-        by = s if divide == "s" else 1.0
-        w = Rotation.from_matrix(rotation(x[:3], y[:3])).as_rotvec()
-        rows.append(np.r_[w, x[3] / by, y[3] / by, s])
-    return np.array(rows)
+    X = np.c_[mean[points] - (mean[points].mean(0) if centred else 0), np.ones(len(points))]
+    target = (landmarks[:, points if places is None else places] - centre) / focal  # (T, N, 2)
+    found = np.stack([np.linalg.solve(X.T @ X, X.T @ one).T for one in target])  # (T, 2, 4)
+    x, y = found[:, 0, :3], found[:, 1, :3]
+    s = length(np.linalg.norm(x, axis=1), np.linalg.norm(y, axis=1))
+    w = Rotation.from_matrix(rotation(x, y)).as_rotvec()
+    return np.c_[w, found[:, :, 3] / (s[:, None] if divide else 1), s]
 
 
 def pose_mistakes(landmarks, mean, K):
@@ -215,7 +214,7 @@ def pose_mistakes(landmarks, mean, K):
     return {
         "rotation transposed": np.c_[-w, p],
         "y down": fit(focal=[f_x, f_y]),
-        "position not divided by the scale": fit(divide="nothing"),
+        "position not divided by the scale": fit(divide=False),
         "scale for depth": np.c_[w, p[:, :2], -s],
         "head behind the camera": np.c_[w, p[:, :2], -p[:, 2]],
         "principal point forgotten": fit(centre=np.zeros(2)),
