@@ -1,7 +1,7 @@
-"""props.py - what the exercises hand to a student's function in place of our own (no part of the paper).
+"""props.py - what exercises hand to a student's function in place of our own objects.
 
-Small classes of plain arrays, which the student's process can build again. They share no code with
-the program. Read next: questions/.
+No part of the paper. Small classes of plain arrays, which the student's process can build again.
+They share no code with the program. Read next: questions/.
 """
 from __future__ import annotations
 

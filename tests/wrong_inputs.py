@@ -647,7 +647,8 @@ def aligned_by_hats(features, times, frame_times, window):
 @right("alignment")
 def aligned_in_torch(features, times, frame_times, window):
     f, t = torch.tensor(features), torch.tensor(times)
-    at = torch.tensor(frame_times)[:, None] + torch.linspace(-(window - 1) / 2, (window - 1) / 2, window).double() * STEP
+    offsets = (torch.arange(window) - (window - 1) / 2).double() * STEP
+    at = torch.tensor(frame_times)[:, None] + offsets
     i = torch.searchsorted(t, at.contiguous()).clamp(1, max(len(t) - 1, 1))
     if len(t) == 1:
         return f.expand(len(at), window, -1).float().numpy()
@@ -869,7 +870,8 @@ sync_variant("offset with the other sign", lambda d, v, m, k: (np.median(m) - m.
 sync_variant("index for offset", lambda d, v, m, k: (np.median(m) - m.min(), m.argmin(), m))
 sync_variant("offset of the largest", lambda d, v, m, k: (np.median(m) - m.min(), k - m.argmax(), m))
 sync_variant("medians down the columns", lambda d, v, m, k: three(np.nanmedian(d, axis=0)))
-sync_variant("medians down the columns", lambda d, v, m, k: three(np.array([np.median(c[w]) for c, w in zip(d.T, v.T)])))
+sync_variant("medians down the columns", lambda d, v, m, k: three(
+    np.array([np.median(c[w]) for c, w in zip(d.T, v.T)])))
 sync_variant("missing pairs counted", lambda d, v, m, k: three(np.nan_to_num(d).mean(0)))
 sync_variant("NaN spreads", lambda d, v, m, k: three(d.mean(0)))
 sync_variant("NaN spreads", lambda d, v, m, k: (np.nanmedian(d.mean(0)) - np.nanmin(d.mean(0)), 0, d.mean(0)))

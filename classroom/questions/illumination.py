@@ -1,4 +1,4 @@
-"""illumination.py - exercises on light as spherical harmonics, C_ill of the ground truth (Sec. 4.1).
+"""illumination.py - exercises on light as spherical harmonics, C_ill (Sec. 4.1).
 
 Oracles: the polynomials of Ramamoorthi and Hanrahan, and a light as a constant, a vector and a
 symmetric matrix. checks.py says what a Probe and an exercise are. Read next: sound.py.
@@ -113,7 +113,7 @@ def light(sh_basis):
                 meaning="float64")
 
 
-# ---------------------------------------------------------------------------------- turned, Sec. 4.1
+# --------------------------------------------------------------------------------- turned, Sec. 4.1
 
 def turned_light(sh, R, vector=True, quadric=True):
     """Degree 1 is a vector v, degree 2 a symmetric matrix M: light(n) = c + n.v + n.Mn.

@@ -86,7 +86,8 @@ def may_be(o, label, alone, a, f, name):
     positive = same and (f != a or may in ("own positive", "anchor both")) if alone else not same
     negative = same and (f != a or may in ("own negative", "anchor both"))
     positive = {"same person": same and f != a, "anybody": f != a}.get(may, positive)
-    return positive, {"others' negatives": not same, "anybody's negatives": f != a}.get(may, negative)
+    negative = {"others' negatives": not same, "anybody's negatives": f != a}.get(may, negative)
+    return positive, negative
 
 
 def tables(corpus, name, anchors, frames, known_distances, **options):
@@ -139,7 +140,7 @@ def some_frames(people, seed, count=40):
 
 
 def some_rows(corpus, seed, m=9, count=4):
-    """Anchors (A,) and rows of frames (A, m): each holds its anchor, one frame twice, and all kinds.
+    """Anchors (A,) and rows of frames (A, m): each holds its anchor, and one frame twice.
 
     The last row shows the anchor's person only.
     """

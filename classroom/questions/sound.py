@@ -1,4 +1,4 @@
-"""sound.py - exercises on sound and frames: F_A in time with the frames (Sec. 3.1), Sync (Sec. 4.3).
+"""sound.py - exercises on sound: F_A in time with the frames (Sec. 3.1), Sync (Sec. 4.3).
 
 Oracles: numpy.interp column by column, and means, medians and minima of short tables. checks.py
 says what a Probe and an exercise are. Read next: pairs.py.
@@ -80,8 +80,8 @@ def alignment_mistakes(features, times, frame_times, window):
 
 @exercise(
     "alignment", "medium", "sound features of each video frame, F_A",
-    task="times (n,) are the times of the n vectors in seconds, increasing, not always 20 ms apart; "
-         "take them as they are: HuBERT's first lies at 12.5 ms, not at 0. STEP = 0.02 s lies "
+    task="times (n,) are the times of the n vectors in seconds, increasing, not always 20 ms "
+         "apart; take them as they are: HuBERT's first lies at 12.5 ms, not at 0. STEP = 0.02 s lies "
          "between the vectors of a window. Return float32.",
     hint="Begin with the times (T, w) at which F_A is wanted; they belong to frames, not to "
          "vectors. numpy.interp reads one column, and repeats its ends.",
@@ -100,8 +100,8 @@ def alignment_mistakes(features, times, frame_times, window):
         "half a step late where w is even": "The middle of vectors 0 ... w - 1 is (w - 1) / 2. "
                                             "With (w - 1) // 2, where w is even, the window lies "
                                             "half a step (10 ms) too late.",
-        "-w // 2": "The middle of vectors 0 ... w - 1 is (w - 1) / 2. And -w // 2 rounds down: of 5 "
-                   "it is -3, a step further than -(w // 2).",
+        "-w // 2": "The middle of vectors 0 ... w - 1 is (w - 1) / 2. And -w // 2 rounds down: of "
+                   "5 it is -3, a step further than -(w // 2).",
         "window too wide": "w vectors have w - 1 steps between them: from -w/2 to w/2 they lie "
                            "farther apart than 0.02 s.",
         "window backwards": "Vector k lies (k - (w - 1)/2) 0.02 seconds after the frame; these run "
@@ -177,11 +177,12 @@ def alignment(align_to_frames):
 
 def summary(mean):
     """(confidence, offset, mean distances) of the means of 2k + 1 shifts."""
-    return sorted(mean)[len(mean) // 2] - min(mean), len(mean) // 2 - list(mean).index(min(mean)), mean
+    k, least = len(mean) // 2, min(mean)
+    return sorted(mean)[k] - least, k - list(mean).index(least), mean
 
 
 def sync_mistakes(rows, valid):
-    """(confidence, offset, mean distances) of the known mistakes; None where they say nothing new."""
+    """(confidence, offset, mean distances) of the known mistakes; None: says nothing new."""
     n = rows.shape[1]
     mean = np.array([column[v].mean() for column, v in zip(rows.T, valid.T)])
     confidence, offset, _ = summary(mean)
@@ -291,7 +292,8 @@ def sync(sync_confidence):
         missing = np.ones(distances.shape, bool)
         missing[0, :k] = missing[-1, k + 2:] = False
         missing[1, 0] = missing[2, 2] = False
-        questions.append((f"{frames} frames, {2 * k + 1} shifts, pairs missing", distances, missing))
+        what = f"{frames} frames, {2 * k + 1} shifts, pairs missing"
+        questions.append((what, distances, missing))
     questions.append(("one frame, 3 shifts", rng.uniform(5, 9, (1, 3)), np.ones((1, 3), bool)))
     for situation, distances, valid in questions:
         rows = np.where(valid, distances, np.nan)
