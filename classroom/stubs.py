@@ -12,7 +12,7 @@ import textwrap
 from pathlib import Path
 
 from classroom.checks import Exercise
-from classroom.questions import field, inputs, losses
+from classroom.questions import field, illumination, inputs, losses, pairs, sound
 from classroom.registry import ROOMS, ROOT, Link, link_of
 from tools.errors import InputError, replacing
 
@@ -20,10 +20,10 @@ SESSIONS = {  # a course of six meetings, each with its exercises in order
     "What the field sees (Sec. 3.2)": "eq1_encoding eq1_conditioning eq1_rays",
     "Volume rendering (Sec. 3.2)": "eq1_weights eq1_sampling",
     "Comparing images (Sec. 3.3)": "eq2 eq3 eq5 eq4",
-    "Codes, motion and light (Sec. 3.3, 4.1)": "eq6 eq7 light",
+    "Codes, motion and light (Sec. 3.3, 4.1)": "eq6 contrast eq7 light",
     "The head's pose (Sec. 3.2)": "camera pose light_turned",
     "Sound and lips (Sec. 3.1, 3.4, 4.3)": "alignment eq9 eq8 sync"}
-MODULES = field, losses, inputs
+MODULES = field, losses, pairs, illumination, inputs, sound
 FOUND = {e.name: e for module in MODULES for e in vars(module).values() if isinstance(e, Exercise)}
 EXERCISES = {name: FOUND[name] for names in SESSIONS.values() for name in names.split()}
 

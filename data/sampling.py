@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from data.corpus import LABELS, Corpus
@@ -67,23 +67,58 @@ def contrasted(corpus: Corpus) -> list[str]:
     return [name for name in CODES if name == "ex" or len(np.unique(corpus.label[name])) > 1]
 
 
+def suitability(corpus: Corpus, name: str, anchors: Int[np.ndarray, "A"],
+                frames: Int[np.ndarray, "A m"]
+                ) -> tuple[Float[np.ndarray, "A m"], Float[np.ndarray, "A m"]]:
+    """How well frames suit as the positive, and how well as a negative, of their anchor (Eq. 8).
+
+    Row i of `frames` has the candidates of frame anchors[i], by their numbers in the corpus. Two
+    tables (A, m): the largest is the best, -inf stands where a frame may not be one. Frames differ
+    by d, the distance between their corpus.upper, what brows and eyes do.
+
+    name "ex" (expression): the positive is another person's, the nearer the better, so its entry is
+    -d; in a row that shows the anchor's person only, that person's. A negative is the same
+    person's, the farther the better: d. The anchor may be neither.
+
+    name "id", "al", "ill": frames share a number of the other two labels (0, 1 or 2), and of the
+    expression exp(-d / the row's mean d), 1 where all d are 0. The positive has the anchor's label
+    and shares little: minus that sum. A negative has another label and shares much: the sum. The
+    anchor shares most with itself, and so comes last by itself.
+    """
+    away = np.linalg.norm(corpus.upper[frames] - corpus.upper[anchors, None], axis=-1)  # (A, m)
+    alike = {label: corpus.label[label][frames] == corpus.label[label][anchors, None]
+             for label in LABELS}
+    if name == "ex":
+        own = alike["id"] & (frames != anchors[:, None])
+        alone = alike["id"].all(1, keepdims=True)  # nobody else is there
+        positive = np.where(alone, own, ~alike["id"])
+        return np.where(positive, -away, -np.inf), np.where(own, away, -np.inf)
+    shared = np.exp(-away / (away.mean(1, keepdims=True) + 1e-9))
+    for other in LABELS:
+        if other != name:
+            shared += alike[other]
+    return np.where(alike[name], -shared, -np.inf), np.where(alike[name], -np.inf, shared)
+
+
 def contrast(corpus: Corpus, name: str, anchors: Int[np.ndarray, "A"], n: int,
              rng: np.random.Generator, among: Int[np.ndarray, "M"] | None = None
              ) -> tuple[Int[np.ndarray, "A"], Int[np.ndarray, "A {n}"]]:
-    """For a code, a positive and n negatives of each anchor frame, among frames (None: all)."""
+    """For a code, a positive and n negatives of each anchor frame, among frames (None: all).
+
+    The best of a random draw of those that may be one; of the expression's negatives n random ones
+    of the better half.
+    """
     among = np.arange(len(corpus)) if among is None else among
-    choose = _contrast_expression if name == "ex" else _contrast_label
-    return choose(corpus, name, anchors, n, rng, among)
-
-
-def _contrast_label(corpus: Corpus, name: str, anchors: np.ndarray, n: int,
-                    rng: np.random.Generator, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """By label: the positive shares it and little else, the negatives share much, but not it."""
-    same = corpus.label[name][among] == corpus.label[name][anchors, None]  # (A, M)
-    pool = _drawn(among, same, SHARED_POOL, anchors, rng)
-    positives = _best(pool, -_shared(corpus, name, anchors, pool), 1)[:, 0]
-    pool = _drawn(among, ~same, NEGATIVE_POOL * n, anchors, rng)
-    return positives, _best(pool, _shared(corpus, name, anchors, pool), n)
+    everyone = np.broadcast_to(among, (len(anchors), len(among)))
+    may_be = [table > -np.inf for table in suitability(corpus, name, anchors, everyone)]
+    wanted = SIMILAR_POOL if name == "ex" else SHARED_POOL
+    pool = _drawn(among, may_be[0], wanted, anchors, rng)
+    positives = _best(pool, suitability(corpus, name, anchors, pool)[0], 1)[:, 0]
+    pool = _drawn(among, may_be[1], NEGATIVE_POOL * n, anchors, rng)
+    score = suitability(corpus, name, anchors, pool)[1]
+    if name != "ex":
+        return positives, _best(pool, score, n)
+    return positives, rng.permuted(_best(pool, score, FAR_POOL * n), axis=1)[:, :n]
 
 
 def _drawn(among: np.ndarray, allowed: np.ndarray, k: int, anchors: np.ndarray,
@@ -101,38 +136,6 @@ def _drawn(among: np.ndarray, allowed: np.ndarray, k: int, anchors: np.ndarray,
 def _best(pool: np.ndarray, score: np.ndarray, k: int) -> np.ndarray:
     """Of the frames (A, m) those k with the highest score (A, m), best first."""
     return np.take_along_axis(pool, np.argsort(-score, axis=1, kind="stable")[:, :k], 1)
-
-
-def _shared(corpus: Corpus, name: str, anchors: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """What frames (A, m) share with their anchor but `name`; expression counts from 0 to 1."""
-    distance = _distance(corpus, anchors, frames)
-    shared = np.exp(-distance / (distance.mean(1, keepdims=True) + 1e-9))
-    for other in LABELS:
-        if other != name:
-            shared += corpus.label[other][frames] == corpus.label[other][anchors, None]
-    return shared
-
-
-def _contrast_expression(corpus: Corpus, _name: str, anchors: np.ndarray, n: int,
-                         rng: np.random.Generator, among: np.ndarray
-                         ) -> tuple[np.ndarray, np.ndarray]:
-    """By the upper face. The positive is the nearest, of another person where there is one.
-
-    The negatives are the same person's, from the farther half of a draw.
-    """
-    person = corpus.label["id"][among] == corpus.label["id"][anchors, None]  # (A, M)
-    own = person & (among != anchors[:, None])
-    allowed = np.where(person.all(1, keepdims=True), own, ~person)
-    pool = _drawn(among, allowed, SIMILAR_POOL, anchors, rng)
-    positives = _best(pool, -_distance(corpus, anchors, pool), 1)[:, 0]
-    pool = _drawn(among, own, NEGATIVE_POOL * n, anchors, rng)
-    farthest = _best(pool, _distance(corpus, anchors, pool), FAR_POOL * n)
-    return positives, rng.permuted(farthest, axis=1)[:, :n]
-
-
-def _distance(corpus: Corpus, anchors: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """How far the upper face of each of the frames (A, m) is from its anchor's (A,)."""
-    return np.linalg.norm(corpus.upper[frames] - corpus.upper[anchors, None], axis=-1)
 
 
 def lookalikes(corpus: Corpus, apart: float, seed: int, k: int = 4) -> np.ndarray:

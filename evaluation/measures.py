@@ -265,7 +265,7 @@ def sync_confidence(distances: Float[np.ndarray, "T n"], valid: Bool[np.ndarray,
     Each shift's distance is the mean over the frames that have a pair there. Confidence is the
     median over shifts minus the least; offset has SyncNet's sign, positive where the picture is
     late: it fits an earlier sound. Frames of several takes may be joined. Raises ValueError when a
-    shift has no pair at all: the clips are too short for it.
+    shift has no pair at all (the clips are too short for it), or the number of shifts is even.
     """
     count = valid.sum(0)
     if distances.shape[1] % 2 == 0 or (count == 0).any():

@@ -7,8 +7,6 @@ Out: the harmonics Y (..., 9); lights L (9, 3) drawn at random; a light seen fro
 Read next: cameras.py, then rasteriser.py.
 """
 
-import functools
-
 import numpy as np
 from jaxtyping import Float
 
@@ -69,20 +67,14 @@ def light_set(count: int, rng: np.random.Generator) -> Float[np.ndarray, "{count
     return lights[rng.permutation(count)]
 
 
-@functools.lru_cache(maxsize=1)
-def _probes():
-    """32 directions (32, 3), and the (9, 32) that turns their shading into coefficients."""
-    directions = unit(np.random.default_rng(0).normal(size=(32, 3)))
-    return directions, np.linalg.pinv(sh_basis(directions))
-
-
 def rotate_light(sh: Float[np.ndarray, "9 3"], rotation: Float[np.ndarray, "3 3"]
                  ) -> Float[np.ndarray, "9 3"]:
     """The same light seen from turned axes: its shading at n is that of `sh` at rotation @ n.
 
     With rotation = head_to_world[:3, :3] a room's light becomes the light in the head frame. Least
-    squares over the probes is exact, as a rotation mixes the harmonics of one degree only.
+    squares over some directions is exact, as a rotation mixes the harmonics of one degree only.
     """
-    directions, solve = _probes()
+    directions = unit(np.random.default_rng(0).normal(size=(32, 3)))
+    solve = np.linalg.pinv(sh_basis(directions))  # (9, 32): from their shading to coefficients
     turned = solve @ (sh_basis(directions @ rotation.T.astype(np.float64)) @ sh)  # (9, 3)
     return turned.astype(np.float32)

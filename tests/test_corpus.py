@@ -10,7 +10,7 @@ import torch
 from data import corpus, sampling
 from data.corpus import Corpus
 from data.crops import CANONICAL, lip_shapes, mouth_crop, stable_crop, without_mouth
-from data.sampling import contrasted, probabilities, lookalikes, patch_corners
+from data.sampling import contrasted, probabilities, lookalikes, patch_corners, suitability
 from data.take import Take
 
 SIZE = 24
@@ -300,6 +300,25 @@ def contrast(c, factor, anchor, n, rng):
     """sampling.contrast of one anchor."""
     positives, negatives = sampling.contrast(c, factor, np.array([anchor]), n, rng)
     return positives[0], negatives[0]
+
+
+@pytest.mark.eq8
+def test_eq8_suitability_in_numbers():
+    """Four frames, 0 and 1 of one person. Distances from frame 0: 0, 5, 10, 15, on average 7.5."""
+    four = Corpus.__new__(Corpus)
+    four.label = {"id": np.array([5, 5, 6, 7]), "al": np.array([0, 0, 0, 1]), "ill": np.array([0, 1, 0, 0])}
+    four.upper = np.array([[0.0, 0, 0], [3, 4, 0], [0, 0, 10], [0, 15, 0]])
+    anchors, frames, never = np.array([0, 0]), np.array([[0, 1, 2, 3], [0, 1, 1, 0]]), -np.inf
+    positive, negative = suitability(four, "ex", anchors, frames)
+    assert positive.tolist() == [[never, never, -10, -15], [never, -5, -5, never]], "nobody else is in the second row"
+    assert negative.tolist() == [[never, 5, never, never], [never, 5, 5, never]]
+    near = np.exp(-np.array([0, 5, 10, 15]) / 7.5)
+    positive, negative = suitability(four, "id", anchors[:1], frames[:1])
+    assert positive[0] == pytest.approx([-3, -1 - near[1], never, never]), "the anchor comes last"
+    assert negative[0] == pytest.approx([never, never, 2 + near[2], 1 + near[3]])
+    positive, negative = suitability(four, "ill", anchors[:1], frames[:1])
+    assert positive[0] == pytest.approx([-3, never, -1 - near[2], -near[3]])
+    assert negative[0] == pytest.approx([never, 2 + near[1], never, never])
 
 
 @pytest.mark.eq8

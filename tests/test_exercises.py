@@ -19,6 +19,7 @@ from classroom.checks import Exercise, NoAnswer, Probe, diagnose, gradient, watc
 from classroom.registry import link_of
 from classroom.stubs import EXERCISES
 from mutants import MUTANTS
+from wrong_inputs import RIGHT as RIGHT_INPUTS, WRONG as WRONG_INPUTS
 from wrong_losses import RIGHT as RIGHT_LOSSES, WRONG as WRONG_LOSSES
 from tools.errors import InputError
 
@@ -28,8 +29,8 @@ def with_marks(names):
     return [pytest.param(n, marks=getattr(pytest.mark, n.split("_")[0]) if n.startswith("eq") else ()) for n in names]
 
 
-RIGHT = [*RIGHT_LOSSES]
-WRONG = [*WRONG_LOSSES]
+RIGHT = [*RIGHT_INPUTS, *RIGHT_LOSSES]
+WRONG = [*WRONG_INPUTS, *WRONG_LOSSES]
 each_exercise = pytest.mark.parametrize("name", with_marks(EXERCISES))
 
 
