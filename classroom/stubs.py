@@ -12,18 +12,18 @@ import textwrap
 from pathlib import Path
 
 from classroom.checks import Exercise
-from classroom.questions import field, inputs, losses
+from classroom.questions import field, inputs, losses, rendering
 from classroom.registry import ROOMS, ROOT, Link, link_of
 from tools.errors import InputError, replacing
 
 SESSIONS = {  # a course of six meetings, each with its exercises in order
     "What the field sees (Sec. 3.2)": "eq1_encoding eq1_conditioning eq1_rays",
-    "Volume rendering (Sec. 3.2)": "eq1_weights eq1_sampling",
+    "Volume rendering (Sec. 3.2)": "eq1_weights eq1_sampling eq1_render",
     "Comparing images (Sec. 3.3)": "eq2 eq3 eq5 eq4",
     "Codes, motion and light (Sec. 3.3, 4.1)": "eq6 eq7 light",
     "The head's pose (Sec. 3.2)": "camera pose light_turned",
     "Sound and lips (Sec. 3.1, 3.4, 4.3)": "alignment eq9 eq8 sync"}
-MODULES = field, losses, inputs
+MODULES = field, rendering, losses, inputs
 FOUND = {e.name: e for module in MODULES for e in vars(module).values() if isinstance(e, Exercise)}
 EXERCISES = {name: FOUND[name] for names in SESSIONS.values() for name in names.split()}
 

@@ -1,0 +1,583 @@
+"""rendering.py - exercises on Eq. 1: weights, samples and the whole of volume rendering (Sec. 3.2).
+
+The oracles: optical depths added up sample by sample, numpy.interp, and both for a whole ray.
+
+In:  a student's function. Out: Probes; checks.py says what they are. Read next: losses.py.
+"""
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from classroom.checks import Probe, exercise, gradient, rand, randn
+from classroom.props import Cloud, Jitter
+from classroom.questions.field import BYTES, central_differences, pair, size_of_number
+
+# -------------------------------------------------------------------------------- weights of a ray
+
+IN_FRONT = {  # the sum in T_i of the optical depths of a ray, by the mistake
+    "a sample shades itself": lambda depth, i: sum(depth[:i + 1]),
+    "shifted, first from last": lambda depth, i: sum(depth[:i] if i else depth),
+    "from the far end": lambda depth, i: sum(depth[i + 1:]),
+    "T of the whole ray": lambda depth, i: sum(depth),
+    "only the sample before": lambda depth, i: depth[i - 1] if i else 0.0,
+    "without transmittance": lambda depth, i: 0.0}
+
+
+def light_left(sigma, delta, flaw=None):
+    """Weights of one ray, by scalars."""
+    ones = [1.0] * len(sigma)
+    of_alpha = ones if flaw in ("interval forgotten", "interval only in T") else delta
+    of_T = ones if flaw in ("interval forgotten", "interval only in alpha") else delta
+    depth = [s * d for s, d in zip(sigma, of_T)]
+    in_front = IN_FRONT.get(flaw, lambda depth, i: sum(depth[:i]))
+    out = []
+    for i, (s, d) in enumerate(zip(sigma, of_alpha)):
+        alpha = {"sigma delta for alpha": s * d, "what passes": math.exp(-s * d)
+                 }.get(flaw, 1 - math.exp(-s * d))
+        out.append(math.exp(-in_front(depth, i)) * alpha)
+    if flaw == "rest of the light to the last sample":
+        out[-1] += 1 - sum(out)
+    return [w / sum(out) for w in out] if flaw == "divided by their sum" else out
+
+
+def weights_of(sigma, delta, flaw=None):
+    """(B, R, S) -> (B, R, S), ray by ray."""
+    if flaw == "sum over the rays":
+        depth = sigma * delta
+        return np.exp(depth - np.cumsum(depth, 1)) * (1 - np.exp(-depth))
+    if flaw == "first ray's T for all":
+        depth = (sigma * delta)[:1, :1]
+        return np.exp(depth - np.cumsum(depth, -1)) * (1 - np.exp(-sigma * delta))
+    return np.array([[light_left(s, d, flaw) for s, d in zip(*image)]
+                     for image in zip(sigma.tolist(), delta.tolist())])
+
+
+OF_WEIGHTS = (*IN_FRONT, "sigma delta for alpha", "what passes", "interval forgotten",
+              "interval only in T", "interval only in alpha",
+              "rest of the light to the last sample", "divided by their sum", "sum over the rays",
+              "first ray's T for all")
+
+
+@exercise(
+    "eq1_weights", "medium", "compositing weights, NeRF's quadrature",
+    task="B images, R rays, S samples from near to far along the last axis. A ray's weights may "
+         "add up to less than 1: the rest is for the background, and no sample's. sigma can be 0, "
+         "or so large that nothing passes. The result can be differentiated by sigma and by delta, "
+         "and has their type (float32 stays float32).",
+    hint="How much light reaches sample 1, how much sample 2? Write down T_1, T_2, T_3; which "
+         "intervals does T_i know of, and does it know its own?",
+    mistakes={
+        "a sample shades itself": "T_i is the light that reaches sample i: a sum over j < i only.",
+        "shifted, first from last": "The first sample has T_1 = 1. Does your shift wrap around?",
+        "from the far end": "T_i counts what lies between the camera and sample i; yours counts "
+                            "what lies behind it.",
+        "T of the whole ray": "T_i sums over j < i, not over the whole ray.",
+        "only the sample before": "T_i sums over all j < i; yours knows the sample before only.",
+        "without transmittance": "What lies in front takes light away: T_i is missing.",
+        "sigma delta for alpha": "Absorbed is 1 - exp(-sigma delta); sigma delta can exceed 1.",
+        "what passes": "exp(-sigma delta) passes an interval; 1 minus that is what it takes.",
+        "interval forgotten": "A sample stands for a length delta, both in alpha and in T.",
+        "interval only in T": "1 - exp(-sigma_i delta_i): the length counts here, too.",
+        "interval only in alpha": "T_i sums sigma_j delta_j: the length counts there, too.",
+        "rest of the light to the last sample": "The last sample takes no more than its own share; "
+                                                "what is left is the background's.",
+        "divided by their sum": "The weights add up to the ray's opacity; do not make it 1.",
+        "sum over the rays": "The sum runs along the ray, the last axis.",
+        "first ray's T for all": "Each ray of each image has a transmittance of its own.",
+        "no light, no logarithm": "Where nothing passes, the logarithm of what passes is infinite: "
+                                  "sum sigma delta itself.",
+        "transmittance detached": "sigma_i also takes light from the samples behind it: T must "
+                                  "carry a gradient.",
+        "sigma without gradient": "The gradient must reach sigma: no detach, no NumPy.",
+        "delta without gradient": "The gradient must reach delta, too.",
+        "double precision": "float32 in, float32 out."})
+def eq1_weights(compositing_weights):
+    ask = lambda sigma, delta: compositing_weights(torch.tensor(sigma), torch.tensor(delta))
+    two = np.full((1, 1, 2), 2.0), np.full((1, 1, 2), 0.5)
+    random = 4 * rand(2, 3, 5).numpy(), 0.05 + rand(2, 3, 5, seed=1).numpy()
+    thin = 0.2 * rand(3, 2, 7, seed=2).numpy(), 0.1 + 0.2 * rand(3, 2, 7, seed=3).numpy()
+    high = 10 + 30 * rand(1, 2, 6, seed=4).numpy(), 0.01 + 0.05 * rand(1, 2, 6, seed=5).numpy()
+    one = 1 + 2 * rand(2, 4, 1, seed=6).numpy(), 0.2 + rand(2, 4, 1, seed=7).numpy()
+    for situation, (sigma, delta) in (("two samples, sigma = 2, delta = 0.5 each", two),
+                                      ("2 x 3 rays with five random samples", random),
+                                      ("3 x 2 rays in thin air", thin),
+                                      ("sigma from 10 to 40, delta below 0.06", high),
+                                      ("one sample per ray", one)):
+        flaws = [f for f in OF_WEIGHTS if sigma[0, 0].size > 1 or f in ("what passes",
+                 "sigma delta for alpha", "interval forgotten", "interval only in T")]
+        yield Probe(situation, lambda: ask(sigma, delta), weights_of(sigma, delta),
+                    {flaw: weights_of(sigma, delta, flaw) for flaw in flaws})
+    wall = np.array([[[0.0, 1e4, 3.0], [1.0, 0.0, 1e4]]])
+    gone = 1 - math.exp(-1)
+    yield Probe("sigma = 0, 10000, 3 and 1, 0, 10000, delta = 1",
+                lambda: ask(wall, np.ones_like(wall)), [[[0, 1, 0], [gone, 0, 1 - gone]]],
+                {"no light, no logarithm": [[[0, np.nan, 0], [gone, 0, np.nan]]]})
+    factors = randn(2, 3, 5, seed=8)
+    alpha, depth = 1 - np.exp(-random[0] * random[1]), random[0] * random[1]
+    own = factors.numpy() * np.exp(depth - np.cumsum(depth, -1)) * (1 - alpha)
+
+    def slope(which, name):
+        given = [torch.tensor(part, requires_grad=part is random[which]) for part in random]
+        return gradient(factors * compositing_weights(*given), **{name: given[which]})
+
+    for which, name in enumerate(("sigma", "delta")):
+        summed = lambda x: (factors.numpy() * weights_of(
+            *(x if i == which else part for i, part in enumerate(random)))).sum()
+        yield Probe(f"gradient of a weighted sum of the weights by {name}",
+                    lambda: slope(which, name), central_differences(summed, random[which]),
+                    {"transmittance detached": own * random[1 - which]},
+                    errors={f"{name} without gradient": "grad"})
+    yield Probe(BYTES, lambda: size_of_number(compositing_weights(
+        *(torch.tensor(part).float() for part in random))), 4, {"double precision": 8})
+
+
+# --------------------------------------------------------------------------------- samples of a ray
+
+SMALL = 1e-4  # what is added to every weight
+PLACES = {  # numbers u of a ray's samples, by the mistake; n of them, jitter an array or None
+    "starts of the strata": lambda n, jitter: (np.arange(n) + (0 if jitter is None else jitter)) / n,
+    "u from 0 to 1": lambda n, jitter: np.linspace(0, 1, n) + (0 if jitter is None else jitter) / n,
+    "u without its ends": lambda n, jitter: np.linspace(0, 1, n + 2)[1:-1],
+    "jitter ignored": lambda n, jitter: (np.arange(n) + 0.5) / n,
+    "jitter and 1/2": lambda n, jitter: (np.arange(n) + 0.5 + (0 if jitter is None else jitter)) / n,
+    "jitter for u": lambda n, jitter: (np.arange(n) + 0.5) / n if jitter is None else jitter,
+    "jitter not divided by n": lambda n, jitter: np.arange(n) / n + (
+        0.5 / n if jitter is None else jitter)}
+
+
+def strata(n, jitter):
+    return (np.arange(n) + (0.5 if jitter is None else jitter)) / n
+
+
+def inverse_cdf(edges, weights, u, flaw=None):
+    """Places of one ray's samples: its edges (S + 1), weights (S) and numbers u (n)."""
+    widths, before = np.diff(edges), {
+        "weights as densities": weights * np.diff(edges),
+        "divided by the widths": weights / np.diff(edges)}.get(flaw, weights)
+    mass = before + {"1e-5": 1e-5, "1e-4 on the sum only": 0.0}.get(flaw, SMALL)
+    mass = mass / {"weights not normalised": 1.0, "1e-4 on the sum only": mass.sum() + SMALL,
+                   "divided by the largest": mass.max()}.get(flaw, mass.sum())
+    cdf = np.concatenate([[0], np.cumsum(mass)])
+    b = (np.searchsorted(cdf, u, side="right") - 1).clip(0, len(mass) - 1)  # the bin of each u
+    after = np.minimum(b + 1, len(mass) - 1)  # and the one behind it, kept inside
+    drawn_on = edges[after] + (u - cdf[after]) / mass[after] * widths[after]
+    even = np.linspace(edges[0], edges[-1], len(edges))
+    return {"edges for positions": edges[b], "ends of the bins": edges[b + 1],
+            "middles for positions": edges[b] + widths[b] / 2,
+            "no leading 0": np.interp(u, cdf[1:], edges[:-1]),
+            "no -1 after searchsorted": np.maximum(drawn_on, edges[after]),
+            "no -1, beyond the bin": drawn_on,
+            "bins of equal width": np.interp(u, cdf, even)
+            }.get(flaw, np.interp(u, cdf, edges))
+
+
+def samples(edges, weights, n, jitter, flaw=None):
+    """(B, R, S + 1), (B, R, S), n, (B, R, n) or None -> (B, R, n), ray by ray."""
+    places = PLACES.get(flaw, strata)
+    rays = list(np.ndindex(*weights.shape[:2]))
+    edges_of = (lambda at: (0, 0)) if flaw == "first ray's edges for all" else (lambda at: at)
+    weights_at = (lambda at: (0, 0)) if flaw == "first ray's weights for all" else (lambda at: at)
+    jitter_of = (lambda at: (0, 0)) if flaw == "first ray's jitter for all" else (lambda at: at)
+    out = [inverse_cdf(edges[edges_of(at)], weights[weights_at(at)],
+                       places(n, None if jitter is None else jitter[jitter_of(at)]), flaw)
+           for at in rays]
+    return np.array(out).reshape(*weights.shape[:2], n)
+
+
+OF_BINS = ("edges for positions", "ends of the bins", "middles for positions", "no leading 0",
+           "no -1 after searchsorted", "no -1, beyond the bin", "bins of equal width",
+           "weights not normalised", "divided by the largest", "weights as densities",
+           "divided by the widths", "1e-4 on the sum only", "1e-5")
+OF_ONE_RAY = ("first ray's edges for all", "first ray's weights for all",
+              "first ray's jitter for all")
+
+
+@exercise(
+    "eq1_sampling", "hard", "hierarchical sampling",
+    task="Along a ray: S bins between S + 1 edges, of any widths; each ray has its own edges, "
+         "weights and jitter. Add 1e-4 to every weight first, so that a ray without any weight is "
+         "sampled evenly over its bins. Then bin i holds the share w_i / sum w of the samples, "
+         "spread evenly inside it. Of n samples, sample k = 0 ... n - 1 lies where the cumulative "
+         "distribution is u_k = (k + jitter_k) / n; without jitter at (k + 1/2) / n. The result "
+         "has the type of edges (float32 stays float32).",
+    hint="Draw the cumulative distribution over the distance: how many corners has it, and where "
+         "does it begin? Each u_k is a height on the axis of that drawing. Find the two corners "
+         "around it; between them it is a straight line.",
+    mistakes={
+        "starts of the strata": "Without jitter u is the middle of its stratum: (k + 1/2) / n.",
+        "u from 0 to 1": "u is not linspace(0, 1, n): in the strata [k/n, (k+1)/n) u never is 1.",
+        "u without its ends": "u_k is (k + 1/2) / n, in the middle of n strata, not (k + 1) / "
+                              "(n + 1).",
+        "jitter ignored": "Where jitter is given, it takes the place of the 1/2.",
+        "jitter and 1/2": "(k + jitter_k) / n: jitter takes the place of the 1/2, it is not added.",
+        "jitter for u": "u_k = (k + jitter_k) / n: jitter is the place within a stratum, not u.",
+        "jitter not divided by n": "(k + jitter_k) / n: jitter moves u within one stratum of n.",
+        "edges for positions": "Inside a bin the samples are spread evenly; these lie on its edge.",
+        "ends of the bins": "Inside a bin the samples are spread evenly; these lie on its far edge.",
+        "middles for positions": "Inside a bin samples are spread evenly, not all in its middle.",
+        "no leading 0": "The cumulative distribution is 0 at the first edge: put a 0 in front, S + "
+                        "1 values for S + 1 edges. These samples lie one bin too early.",
+        "no -1 after searchsorted": "searchsorted counts the edges at or below u, the leading 0 "
+                                    "among them: the bin is that number minus 1.",
+        "no -1, beyond the bin": "searchsorted counts the edges at or below u: subtract 1, or u "
+                                 "lies below the bin and the line is drawn on beyond its end.",
+        "bins of equal width": "The bins have the widths that `edges` tells.",
+        "weights not normalised": "A ray's weights add up to its opacity: divide by their sum.",
+        "divided by the largest": "The cumulative distribution ends at 1: divide by the sum of the "
+                                  "weights, not by the largest.",
+        "weights as densities": "A weight is already the share of its bin, whatever the width.",
+        "divided by the widths": "A weight is the share of its bin; its width does not divide it.",
+        "1e-4 on the sum only": "1e-4 is added to every weight, not to their sum.",
+        "1e-5": "1e-4 is added to every weight; yours looks like 1e-5.",
+        "first ray's edges for all": "Each ray has edges of its own.",
+        "first ray's weights for all": "Each ray has weights of its own.",
+        "first ray's jitter for all": "Each ray has jitter of its own.",
+        "empty ray": "0 / 0 on a ray without any weight: add 1e-4 to every weight first.",
+        "gradient": "No gradient flows through the places of the samples: detach the weights.",
+        "double precision": "float32 in, float32 out: make u with the type of edges."})
+def eq1_sampling(hierarchical_samples):
+    single = lambda array: torch.tensor(array).float()
+
+    def ask(edges, weights, n, jitter):
+        given = [] if jitter is None else [single(jitter)]
+        return hierarchical_samples(single(edges), single(weights), n, *given)
+
+    def case(B, R, S, size, seed):
+        widths = 0.2 + rand(B, R, S, seed=seed).numpy()
+        start = 1 + rand(B, R, 1, seed=seed + 1).numpy()
+        edges = np.concatenate([start, start + np.cumsum(widths, -1)], -1)
+        weights = 0.1 + rand(B, R, S, seed=seed + 2).numpy()
+        return edges, size * weights / weights.sum(-1, keepdims=True)
+
+    fixed = np.array([[[0.0, 1.0, 1.5, 4.0, 5.0]]]), np.array([[[15.0, 50.0, 10.0, 25.0]]])
+    told = "5 samples, edges 0, 1, 1.5, 4, 5, weights 15, 50, 10, 25, "
+    jitter = np.array([[[0.1, 0.9, 0.3, 0.7, 0.2]]])
+    for situation, (edges, weights), n, jitter in (
+            (f"{told}no jitter", fixed, 5, None),
+            (f"{told}jitter 0.1, 0.9, 0.3, 0.7, 0.2", fixed, 5, jitter),
+            ("2 x 3 rays, 4 bins, 7 samples, no jitter", case(2, 3, 4, 0.4, 0), 7, None),
+            ("3 x 2 rays, 6 bins, 5 samples, jitter", case(3, 2, 6, 0.8, 10), 5,
+             rand(3, 2, 5, seed=20).numpy()),
+            ("weights that add up to 0.004, no jitter", case(1, 2, 5, 0.004, 30), 6, None),
+            ("weights that add up to 0.002, jitter", case(2, 2, 3, 0.002, 40), 4,
+             rand(2, 2, 4, seed=50).numpy()),
+            ("1 sample, no jitter", case(2, 1, 3, 0.5, 60), 1, None)):
+        flaws = [f for f in (*PLACES, *OF_BINS) if n > 1]
+        flaws += OF_ONE_RAY if weights[..., 0].size > 2 else ()
+        yield Probe(situation, lambda: ask(edges, weights, n, jitter),
+                    samples(edges, weights, n, jitter),
+                    {flaw: samples(edges, weights, n, jitter, flaw) for flaw in flaws},
+                    tolerance=2e-4)
+    flat = np.linspace(1, 5, 5)[None, None]
+    nothing = {"empty ray": np.full((1, 1, 4), np.nan),
+               "1e-4 on the sum only": np.full((1, 1, 4), 5.0)}
+    yield Probe("4 samples, edges 1, 2, 3, 4, 5, all weights 0, no jitter",
+                lambda: ask(flat, np.zeros((1, 1, 4)), 4, None), [[[1.5, 2.5, 3.5, 4.5]]],
+                {"empty ray": nothing["empty ray"]}, tolerance=2e-4)
+    edges, weights = case(2, 3, 4, 1.0, 70)
+    factors = randn(2, 3, 5, seed=80)
+
+    def slope():
+        leaf = single(weights).requires_grad_()
+        found = factors * hierarchical_samples(single(edges), leaf, 5)
+        if not found.requires_grad:
+            return torch.zeros_like(leaf)
+        found, = torch.autograd.grad(found.sum(), leaf, allow_unused=True)
+        return torch.zeros_like(leaf) if found is None else found
+
+    summed = lambda w: (factors.numpy() * samples(edges, w, 5, None)).sum()
+    yield Probe("gradient of a weighted sum of the result by the weights", slope,
+                np.zeros_like(weights), {"gradient": central_differences(summed, weights)},
+                tolerance=2e-3)
+    yield Probe(BYTES, lambda: size_of_number(ask(edges, weights, 5, None)), 4,
+                {"double precision": 8})
+
+
+# ------------------------------------------------------------------------------------- a whole ray
+
+@dataclass(frozen=True)
+class Scene:
+    """A Cloud of classroom/props.py and rays through its box, in NumPy."""
+    origins: np.ndarray  # (B, R, 3)
+    directions: np.ndarray
+    conditions: dict[str, np.ndarray]
+    n_coarse: int
+    n_fine: int
+    jitter: tuple[np.ndarray, np.ndarray] | None = None  # of the coarse and the fine samples
+    body: tuple[np.ndarray, np.ndarray] | None = None
+    box: tuple[float, ...] = (-1.2, -1.0, -1.1, 1.0, 1.3, 0.9)
+
+    def near_far(self, at, flaw=None):
+        """Where the ray number `at` = (frame, ray) enters the box and leaves it."""
+        if flaw == "one near and far for all":
+            all_rays = [self.near_far(one) for one in np.ndindex(*self.origins.shape[:2])]
+            return min(near for near, _ in all_rays), max(far for _, far in all_rays)
+        whose = None if flaw in ("body left out", "box about the head's rays") else self.body
+        origins, directions = whose or (self.origins, self.directions)
+        o, d = origins[at], directions[at]
+        faces = np.sort(np.stack([(np.array(self.box[:3]) - o) / d,
+                                  (np.array(self.box[3:]) - o) / d]), 0)
+        near = max(faces[0].max(), 0.0)
+        far = max(faces[1].min(), near)
+        return (0.0, far) if flaw == "from the camera on" else (near, far)
+
+    def field(self, at, t, flaw=None):
+        """sigma (S,) and the hidden layer (S, 4) of a ray at the distances t."""
+        x = self.origins[at] + t[:, None] * self.directions[at]
+        if self.body is not None and flaw != "body left out":
+            other = self.body[0][at] + t[:, None] * self.body[1][at]
+            x = x + (other - x) / (1 + np.exp(-other[:, 1:2]))
+        density, sharpness, shade = (self.conditions[name][at[0]]
+                                     for name in ("density", "sharpness", "shade"))
+        across = x[:, 0] + 0.5 * x[:, 1] + x[:, 2] - 0.25
+        return density * np.exp(-sharpness * across**2), shade * np.c_[x, np.ones(len(t))]
+
+
+def lengths(t, near, far, flaw=None):
+    """Intervals of the samples of a ray, in the order given."""
+    if flaw == "from sample to sample":
+        return np.diff(np.r_[t, far])
+    if flaw == "NeRF's own intervals":
+        return np.r_[np.diff(t), 1e10]
+    return np.diff(np.r_[near, 0.5 * (t[1:] + t[:-1]), far])
+
+
+def absorbed(sigma, delta):
+    depth = sigma * delta
+    return np.exp(depth - np.cumsum(depth)) * (1 - np.exp(-depth))
+
+
+def places(scene, at, flaw=None):
+    """Distances of the coarse and of the fine samples of a ray, each in order."""
+    near, far = scene.near_far(at, flaw)
+    jitter = [None if scene.jitter is None or flaw == "generator unused" else part[at]
+              for part in scene.jitter or (None, None)]
+    t = near + (far - near) * strata(scene.n_coarse, jitter[0])
+    if not scene.n_fine or flaw == "fine samples left out":
+        return t, t[:0]
+    sigma, _ = scene.field(at, t, flaw)
+    weights = absorbed(sigma, lengths(t, near, far, flaw))
+    edges = np.r_[near, 0.5 * (t[1:] + t[:-1]), far]
+    if flaw == "density for weights":
+        weights = sigma
+    if flaw == "bins without their ends":
+        weights, edges = weights[1:-1], edges[1:-1]
+    if flaw == "fine samples evenly":
+        return t, near + (far - near) * strata(scene.n_fine, jitter[1])
+    u = strata(scene.n_fine, None if flaw == "fine samples without jitter" else jitter[1])
+    return t, inverse_cdf(edges, weights, u)
+
+
+def seen(scene, at, t, flaw=None, coarse=None):
+    """Features and opacity of a ray, (6,). coarse: the scene that answered the coarse samples."""
+    (t_coarse, t_fine), (near, far) = t, scene.near_far(at, flaw)
+    parts = [(coarse or scene).field(at, t_coarse, flaw), scene.field(at, t_fine, flaw)]
+    apart = [lengths(part, near, far, flaw) for part in t if len(part)]
+    if flaw == "coarse samples thrown away" and len(t_fine):
+        t, (sigma, h) = t_fine, parts[1]
+    else:
+        t, sigma, h = (np.concatenate(both) for both in (t, *zip(*parts)))
+    order = np.arange(len(t)) if flaw == "union not sorted" else t.argsort()
+    delta = lengths(t[order], near, far, flaw)
+    if flaw == "last interval endless":
+        delta = np.r_[delta[:-1], 1e10]
+    if flaw == "intervals of each pass":
+        delta = np.concatenate(apart)[order]
+    w = absorbed(sigma if flaw == "only distances sorted" else sigma[order], delta)
+    if flaw == "each pass composited alone":
+        w = np.concatenate([absorbed(part[0], d) for part, d in zip(parts, apart)])
+        order = np.arange(len(t))
+    if flaw not in ("only distances sorted", "features not sorted along"):
+        h = h[order]
+    v = scene.directions[at] * (-1 if flaw == "directions turned round" else 1)
+    colour = scene.conditions["colour"][at[0]]
+    M, opacity = w @ (np.c_[h, h[:, :3] @ v] * colour), w.sum()
+    return {"mean for sum": lambda: np.r_[M, opacity] / len(t),
+            "divided by the opacity": lambda: np.r_[M / opacity, opacity],
+            "background added": lambda: np.r_[M + 1 - opacity, opacity],
+            "what passes for the opacity": lambda: np.r_[M, 1 - opacity],
+            "largest weight for the opacity": lambda: np.r_[M, w.max()]
+            }.get(flaw, lambda: np.r_[M, opacity])()
+
+
+def picture(scene, flaw=None, placed=None, coarse=None):
+    """Features and opacity of all rays, (B, R, 6). placed: their samples, where known."""
+    rays = list(np.ndindex(*scene.origins.shape[:2]))
+    placed = placed or [places(scene, at, flaw) for at in rays]
+    out = [seen(scene, at, t, flaw, coarse) for at, t in zip(rays, placed)]
+    return np.array(out).reshape(*scene.origins.shape[:2], 6)
+
+
+def a_scene(B, R, n_coarse, n_fine, seed, jitter=False, body=False, inside=False):
+    """Rays from all sides through the box about the origin, or out of it."""
+    def some_rays(seed):
+        target = 0.6 * (rand(B, R, 3, seed=seed) - 0.5)
+        away = torch.nn.functional.normalize(randn(B, R, 3, seed=seed + 1), dim=-1)
+        away = away + 0.2 * away.sign()  # along no axis
+        away = torch.nn.functional.normalize(away, dim=-1)
+        return (target + (0.2 if inside else 4.0) * away).numpy(), -away.numpy()
+
+    numbers = lambda low, high, *shape, seed: low + (high - low) * rand(*shape, seed=seed).numpy()
+    conditions = {"density": numbers(1, 2.5, B, seed=seed + 2),
+                  "sharpness": numbers(1, 3, B, seed=seed + 3),
+                  "shade": numbers(0.5, 2, B, seed=seed + 4),
+                  "colour": numbers(0.5, 1.5, B, 5, seed=seed + 5)}
+    drawn = tuple(rand(B, R, n, seed=seed + 6 + i).numpy() for i, n in enumerate((n_coarse, n_fine)))
+    return Scene(*some_rays(seed + 10), conditions, n_coarse, n_fine, drawn if jitter else None,
+                 some_rays(seed + 20) if body else None)
+
+
+def rendered(render_rays, scene, conditions=None, generator=None):
+    """What the student's function makes of a scene: features and opacity."""
+    tensors = {name: torch.tensor(value) for name, value in scene.conditions.items()}
+    if scene.jitter is not None:
+        generator = Jitter([torch.tensor(part) for part in scene.jitter])
+    more = [] if scene.body is None else [tuple(torch.tensor(part) for part in scene.body)]
+    answer = render_rays(Cloud(scene.n_coarse + scene.n_fine), conditions or tensors,
+                         torch.tensor(scene.origins), torch.tensor(scene.directions), scene.box,
+                         scene.n_coarse, scene.n_fine, generator, *more)
+    return pair(answer, "features and opacity")
+
+
+ALWAYS = ("mean for sum", "divided by the opacity", "background added", "from the camera on",
+          "what passes for the opacity", "largest weight for the opacity",
+          "directions turned round", "last interval endless", "NeRF's own intervals",
+          "from sample to sample")
+WITH_FINE = ("union not sorted", "features not sorted along", "only distances sorted",
+             "fine samples left out", "coarse samples thrown away", "intervals of each pass",
+             "each pass composited alone", "density for weights", "bins without their ends",
+             "fine samples evenly")
+
+
+@exercise(
+    "eq1_render", "hard", "rendering a ray: samples, field, compositing",
+    task="Write the whole of it from the pieces that the stub imports. `field` answers two "
+         "questions. field.geometry(points (B, R, S, 3), conditions) gives sigma (B, R, S) and a "
+         "hidden layer (B, R, S, W). field.appearance(hidden layer, directions (B, R, 3), "
+         "conditions) gives the features (B, R, S, C) that are summed. `conditions` is handed on as "
+         "it is. The field is what takes time: ask it for each of the n_coarse + n_fine samples "
+         "once, where n_fine may be 0, and keep what it said about the coarse ones, gradients "
+         "included; only the places of the samples need none. Coarse samples are stratified between "
+         "near and far; fine ones come from the weights that the coarse ones have in their bins. "
+         "All of them together, from near to far and with new intervals, give the picture. Where "
+         "there is a `body`, near and far are those of the body's rays, and the field is asked at "
+         "field.joined(points on the head's rays, points on the body's rays), at equal distances. "
+         "Draw the coarse jitter first, then the fine one.",
+    hint="For one ray on paper: 3 coarse samples, 2 fine ones. List for each of the five its "
+         "distance, density, hidden layer, interval and weight. Which of these must be put in "
+         "order together, and which depend on the neighbours? For the jitter see `uniform`.",
+    mistakes={
+        "union not sorted": "Coarse and fine samples must be sorted together by distance before "
+                            "intervals and weights are computed.",
+        "features not sorted along": "Distances and densities are in order, the features are not: "
+                                     "each weight must meet its own sample.",
+        "only distances sorted": "Only the distances are in order: densities and features belong "
+                                 "to their samples and must go with them.",
+        "fine samples left out": "The picture comes from all samples, coarse and fine; here the "
+                                 "fine ones are missing.",
+        "coarse samples thrown away": "The picture comes from all samples; here the coarse ones "
+                                      "only told where to look.",
+        "intervals of each pass": "Between coarse samples lie fine ones now: the intervals must be "
+                                  "computed anew, of all samples together.",
+        "each pass composited alone": "A fine sample takes light from the coarse ones behind it: "
+                                      "composite all samples together, not two sums.",
+        "density for weights": "Fine samples follow the weights, not the densities: what is hidden "
+                               "needs none.",
+        "bins without their ends": "The coarse weights belong to the bins near, middles, far: "
+                                   "sample_edges. Here the first and the last bin are missing.",
+        "fine samples evenly": "The fine samples lie where the coarse ones found weight, see "
+                               "hierarchical_samples; these are spread evenly.",
+        "mean for sum": "M is the sum of w_i M(x_i): the weights need no division by their number.",
+        "divided by the opacity": "M is the sum of w_i M(x_i): no division by the sum of weights.",
+        "background added": "What light is left is not filled here: the background comes later.",
+        "from the camera on": "The ray begins where it enters the box, not at the camera.",
+        "one near and far for all": "Each ray enters and leaves the box at distances of its own.",
+        "what passes for the opacity": "The opacity is the sum of the weights, not the rest of 1.",
+        "largest weight for the opacity": "The opacity is the sum of the weights, not the largest.",
+        "directions turned round": "v points away from the camera, as `directions` do.",
+        "last interval endless": "The last interval ends where the ray leaves the box: an endless "
+                                 "one makes the background a surface.",
+        "NeRF's own intervals": "An interval reaches halfway to both neighbours, the first from "
+                                "near, the last to far: see `intervals`.",
+        "from sample to sample": "A sample stands in the middle of its interval, which reaches "
+                                 "halfway to both neighbours: see `intervals`.",
+        "hidden layer for features": "What is summed are the features of field.appearance, not the "
+                                     "hidden layer.",
+        "asked again": "Each sample is asked once: keep what the field said of the coarse ones.",
+        "directions per sample": "field.appearance takes one direction per ray.",
+        "generator unused": "With a generator the samples are jittered: see `uniform`.",
+        "fine samples without jitter": "The fine samples are jittered, too.",
+        "generator always called": "A torch.Generator cannot be called; `uniform` knows both.",
+        "generator never called": "The generator may be a function that draws a shape; `uniform` "
+                                  "knows both.",
+        "body left out": "Where there is a body, the field is asked at field.joined(points on the "
+                         "head's rays, points on the body's).",
+        "box about the head's rays": "The box stands with the body: near and far are those of the "
+                                     "body's rays.",
+        "coarse answers without gradient": "The coarse answers are used again in the picture: they "
+                                           "need their gradients; only the places do not.",
+        "gradient stopped": "Gradients must reach the field's conditions through sigma, hidden "
+                            "layer and features."})
+def eq1_render(render_rays):
+    along = Scene(np.array([[[0.0, 0.0, 3.0]]]), np.array([[[1e-6, -1e-6, -1.0]]]),
+                  {"density": np.array([1.4]), "sharpness": np.zeros(1), "shade": np.ones(1),
+                   "colour": np.ones((1, 5))}, 6, 5, box=(-1.0, -1.0, -1.0, 1.0, 1.0, 1.0))
+    errors = {"asked again": "samples of a ray", "directions per sample": "one direction per ray",
+              "generator never called": "invalid combination"}
+    yield Probe("opacity of a fog that fills the box: 2 dm thick, sigma = 1.4",
+                lambda: rendered(render_rays, along)[1], [[1 - math.exp(-2.8)]],
+                {flaw: picture(along, flaw)[..., 5] for flaw in (*ALWAYS, *WITH_FINE)},
+                errors, "1 - exp(-2.8)")
+    coarse = "7 coarse samples"
+    for situation, scene, flaws in (
+            (f"2 x 3 rays, {coarse}, 5 fine ones, no jitter", a_scene(2, 3, 7, 5, 100),
+             (*ALWAYS, *WITH_FINE, "one near and far for all")),
+            (f"3 x 2 rays, {coarse}, 9 fine ones, jitter", a_scene(3, 2, 7, 9, 200, jitter=True),
+             (*ALWAYS, *WITH_FINE, "generator unused", "fine samples without jitter")),
+            ("2 x 4 rays, 8 coarse samples, no fine ones", a_scene(2, 4, 8, 0, 300), ALWAYS),
+            ("rays out of the middle of the box", a_scene(1, 2, 5, 3, 400, inside=True), ()),
+            ("2 x 2 rays, with a body", a_scene(2, 2, 6, 4, 500, body=True),
+             ("body left out", "box about the head's rays"))):
+        right = picture(scene)
+        known = {flaw: picture(scene, flaw) for flaw in flaws}
+        hidden = {"hidden layer for features": right[..., :4] / scene.conditions["colour"][:, None, :4]}
+        yield Probe(f"features, {situation}", lambda: rendered(render_rays, scene)[0],
+                    right[..., :5], {flaw: answer[..., :5] for flaw, answer in known.items()} |
+                    hidden, errors)
+        yield Probe(f"opacity, {situation}", lambda: rendered(render_rays, scene)[1], right[..., 5],
+                    {flaw: answer[..., 5] for flaw, answer in known.items()}, errors)
+    scene = a_scene(1, 2, 4, 3, 600)
+    by = replace(scene, origins=scene.origins + [[[50.0, 0, 0]]])
+    yield Probe("opacity of two rays that miss the box", lambda: rendered(render_rays, by)[1],
+                [[0.0, 0.0]])
+    scene, factors = a_scene(2, 1, 6, 5, 700), randn(2, 1, 6, seed=800)
+    names, sizes = ("density", "shade", "colour"), (2, 2, 10)
+
+    def slope():
+        leaves = {name: torch.tensor(scene.conditions[name], requires_grad=True) for name in names}
+        fixed = {"sharpness": torch.tensor(scene.conditions["sharpness"])}
+        features, opacity = rendered(render_rays, scene, leaves | fixed)
+        answer = (factors[..., :5] * features).sum() + (factors[..., 5] * opacity).sum()
+        return gradient(answer, **leaves)
+
+    placed = [places(scene, at) for at in np.ndindex(2, 1)]  # these stay, whatever the field says
+
+    def summed(numbers, coarse=None):
+        parts = np.split(numbers, np.cumsum(sizes)[:-1])
+        changed = dict(zip(names, (parts[0], parts[1], parts[2].reshape(2, 5))))
+        changed = replace(scene, conditions=scene.conditions | changed)
+        return (factors.numpy() * picture(changed, None, placed, coarse)).sum()
+
+    numbers = np.concatenate([scene.conditions[name].ravel() for name in names])
+    yield Probe("gradient of a weighted sum of the results by density, shade and colour of the "
+                "field", slope, central_differences(summed, numbers),
+                {"coarse answers without gradient":
+                 central_differences(lambda x: summed(x, scene), numbers)},
+                errors | {"gradient stopped": "grad"})
+    scene = a_scene(1, 1, 6, 5, 900)
+    seeds = [torch.Generator().manual_seed(seed) for seed in (1, 2, 1)]
+    yield Probe("how many opacities differ, of one ray with torch.Generators of seed 1, 2 and 1",
+                lambda: len({rendered(render_rays, scene, generator=g)[1].item() for g in seeds}),
+                2, {"generator unused": 1}, errors={"generator always called": "callable"})
