@@ -176,10 +176,10 @@ def biases(codes, weight, bias, flaw=None):
     "eq1_conditioning", "medium", "codes that condition the field, as a bias",
     task="A layer on [x, c], position and codes laid end to end, would need a copy of the codes at "
          "each of B x R x S samples. Its weight is [W_x, W_c], and `layer` is the part W_c, a "
-         "torch.nn.Linear, with or without a bias of its own. Return its output for the codes, each "
-         "times the root of its number of entries, with the shape (B, 1, 1, W): added to W_x x of "
-         "shape (B, R, S, W), it gives the same numbers as the concatenation would. Gradients flow "
-         "to every code; take the codes as they are given.",
+         "torch.nn.Linear, with or without a bias of its own. Return its output for the codes, "
+         "each times the root of its number of entries, with the shape (B, 1, 1, W): added to "
+         "W_x x of shape (B, R, S, W), it gives the same numbers as the concatenation would. "
+         "Gradients flow to every code; take the codes as they are given.",
     hint="What does c hold, and in which order? Which axes does a code have, and which does W_x x "
          "have? A number that the whole frame shares needs axes of length 1 for the others.",
     mistakes={
@@ -334,7 +334,7 @@ def cameras(B, size, seed):
         "pixel corners": "This ray goes through the corner of its pixel; the centre is at + 1/2.",
         "half an image pixel": "Feature pixel j covers `stride` image pixels: its centre is (j + "
                                "1/2) * stride, not j * stride + 1/2.",
-        "stride forgotten": "(u, v) are in image pixels: feature pixels lie `stride` of them apart.",
+        "stride forgotten": "(u, v) are in image pixels; feature pixels lie `stride` apart.",
         "from border to border": "The centres of the pixels lie inside the image, not on its "
                                  "borders: no linspace from 0 to size.",
         "rotation transposed": "R should be its transpose: a row vector d is turned by d @ R.T.",

@@ -137,40 +137,49 @@ def eq1_weights(compositing_weights):
 
 SMALL = 1e-4  # what is added to every weight
 PLACES = {  # numbers u of a ray's samples, by the mistake; n of them, jitter an array or None
-    "starts of the strata": lambda n, jitter: (np.arange(n) + (0 if jitter is None else jitter)) / n,
-    "u from 0 to 1": lambda n, jitter: np.linspace(0, 1, n) + (0 if jitter is None else jitter) / n,
+    "starts of the strata": lambda n, jitter: (np.arange(n) + given(jitter, 0)) / n,
+    "u from 0 to 1": lambda n, jitter: np.linspace(0, 1, n) + given(jitter, 0) / n,
     "u without its ends": lambda n, jitter: np.linspace(0, 1, n + 2)[1:-1],
     "jitter ignored": lambda n, jitter: (np.arange(n) + 0.5) / n,
-    "jitter and 1/2": lambda n, jitter: (np.arange(n) + 0.5 + (0 if jitter is None else jitter)) / n,
-    "jitter for u": lambda n, jitter: (np.arange(n) + 0.5) / n if jitter is None else jitter,
-    "jitter not divided by n": lambda n, jitter: np.arange(n) / n + (
-        0.5 / n if jitter is None else jitter)}
+    "jitter and 1/2": lambda n, jitter: (np.arange(n) + 0.5 + given(jitter, 0)) / n,
+    "jitter for u": lambda n, jitter: given(jitter, (np.arange(n) + 0.5) / n),
+    "jitter not divided by n": lambda n, jitter: np.arange(n) / n + given(jitter, 0.5 / n)}
+
+
+IN_BINS = ("edges for positions", "ends of the bins", "middles for positions",
+           "no -1 after searchsorted", "no -1, beyond the bin")
+
+
+def given(jitter, otherwise):
+    return otherwise if jitter is None else jitter
 
 
 def strata(n, jitter):
-    return (np.arange(n) + (0.5 if jitter is None else jitter)) / n
+    return (np.arange(n) + given(jitter, 0.5)) / n
 
 
 def inverse_cdf(edges, weights, u, flaw=None):
     """Places of one ray's samples: its edges (S + 1), weights (S) and numbers u (n)."""
-    widths, before = np.diff(edges), {
-        "weights as densities": weights * np.diff(edges),
-        "divided by the widths": weights / np.diff(edges)}.get(flaw, weights)
-    mass = before + {"1e-5": 1e-5, "1e-4 on the sum only": 0.0}.get(flaw, SMALL)
+    widths = edges[1:] - edges[:-1]
+    if flaw in ("weights as densities", "divided by the widths"):
+        weights = weights * widths if flaw == "weights as densities" else weights / widths
+    mass = weights + {"1e-5": 1e-5, "1e-4 on the sum only": 0.0}.get(flaw, SMALL)
     mass = mass / {"weights not normalised": 1.0, "1e-4 on the sum only": mass.sum() + SMALL,
                    "divided by the largest": mass.max()}.get(flaw, mass.sum())
     cdf = np.concatenate([[0], np.cumsum(mass)])
+    if flaw == "no leading 0":
+        return np.interp(u, cdf[1:], edges[:-1])
+    if flaw == "bins of equal width":
+        return np.interp(u, cdf, np.linspace(edges[0], edges[-1], len(edges)))
+    if flaw not in IN_BINS:
+        return np.interp(u, cdf, edges)
     b = (np.searchsorted(cdf, u, side="right") - 1).clip(0, len(mass) - 1)  # the bin of each u
     after = np.minimum(b + 1, len(mass) - 1)  # and the one behind it, kept inside
     drawn_on = edges[after] + (u - cdf[after]) / mass[after] * widths[after]
-    even = np.linspace(edges[0], edges[-1], len(edges))
     return {"edges for positions": edges[b], "ends of the bins": edges[b + 1],
             "middles for positions": edges[b] + widths[b] / 2,
-            "no leading 0": np.interp(u, cdf[1:], edges[:-1]),
             "no -1 after searchsorted": np.maximum(drawn_on, edges[after]),
-            "no -1, beyond the bin": drawn_on,
-            "bins of equal width": np.interp(u, cdf, even)
-            }.get(flaw, np.interp(u, cdf, edges))
+            "no -1, beyond the bin": drawn_on}[flaw]
 
 
 def samples(edges, weights, n, jitter, flaw=None):
@@ -186,10 +195,10 @@ def samples(edges, weights, n, jitter, flaw=None):
     return np.array(out).reshape(*weights.shape[:2], n)
 
 
-OF_BINS = ("edges for positions", "ends of the bins", "middles for positions", "no leading 0",
-           "no -1 after searchsorted", "no -1, beyond the bin", "bins of equal width",
-           "weights not normalised", "divided by the largest", "weights as densities",
-           "divided by the widths", "1e-4 on the sum only", "1e-5")
+OF_SUM = ("divided by the largest", "weights as densities", "divided by the widths",
+          "1e-4 on the sum only", "1e-5")
+OF_BINS = (*IN_BINS, "no leading 0", "bins of equal width", "weights not normalised",
+           *OF_SUM)
 OF_ONE_RAY = ("first ray's edges for all", "first ray's weights for all",
               "first ray's jitter for all")
 
@@ -215,7 +224,7 @@ OF_ONE_RAY = ("first ray's edges for all", "first ray's weights for all",
         "jitter for u": "u_k = (k + jitter_k) / n: jitter is the place within a stratum, not u.",
         "jitter not divided by n": "(k + jitter_k) / n: jitter moves u within one stratum of n.",
         "edges for positions": "Inside a bin the samples are spread evenly; these lie on its edge.",
-        "ends of the bins": "Inside a bin the samples are spread evenly; these lie on its far edge.",
+        "ends of the bins": "Inside a bin samples are spread evenly; these lie on its far edge.",
         "middles for positions": "Inside a bin samples are spread evenly, not all in its middle.",
         "no leading 0": "The cumulative distribution is 0 at the first edge: put a 0 in front, S + "
                         "1 values for S + 1 edges. These samples lie one bin too early.",
@@ -241,8 +250,8 @@ def eq1_sampling(hierarchical_samples):
     single = lambda array: torch.tensor(array).float()
 
     def ask(edges, weights, n, jitter):
-        given = [] if jitter is None else [single(jitter)]
-        return hierarchical_samples(single(edges), single(weights), n, *given)
+        drawn = [] if jitter is None else [single(jitter)]
+        return hierarchical_samples(single(edges), single(weights), n, *drawn)
 
     def case(B, R, S, size, seed):
         widths = 0.2 + rand(B, R, S, seed=seed).numpy()
@@ -264,8 +273,8 @@ def eq1_sampling(hierarchical_samples):
             ("weights that add up to 0.002, jitter", case(2, 2, 3, 0.002, 40), 4,
              rand(2, 2, 4, seed=50).numpy()),
             ("1 sample, no jitter", case(2, 1, 3, 0.5, 60), 1, None)):
-        flaws = [f for f in (*PLACES, *OF_BINS) if n > 1]
-        flaws += OF_ONE_RAY if weights[..., 0].size > 2 else ()
+        flaws = [*PLACES, *OF_BINS] if n in (5, 7) else [*PLACES, *OF_SUM] if n > 1 else []
+        flaws += OF_ONE_RAY if jitter is not None and n == 5 and len(weights) > 1 else []
         yield Probe(situation, lambda: ask(edges, weights, n, jitter),
                     samples(edges, weights, n, jitter),
                     {flaw: samples(edges, weights, n, jitter, flaw) for flaw in flaws},
@@ -276,8 +285,8 @@ def eq1_sampling(hierarchical_samples):
     yield Probe("4 samples, edges 1, 2, 3, 4, 5, all weights 0, no jitter",
                 lambda: ask(flat, np.zeros((1, 1, 4)), 4, None), [[[1.5, 2.5, 3.5, 4.5]]],
                 {"empty ray": nothing["empty ray"]}, tolerance=2e-4)
-    edges, weights = case(2, 3, 4, 1.0, 70)
-    factors = randn(2, 3, 5, seed=80)
+    edges, weights = case(2, 1, 4, 1.0, 70)
+    factors = randn(2, 1, 5, seed=80)
 
     def slope():
         leaf = single(weights).requires_grad_()
@@ -332,16 +341,20 @@ class Scene:
         density, sharpness, shade = (self.conditions[name][at[0]]
                                      for name in ("density", "sharpness", "shade"))
         across = x[:, 0] + 0.5 * x[:, 1] + x[:, 2] - 0.25
-        return density * np.exp(-sharpness * across**2), shade * np.c_[x, np.ones(len(t))]
+        h = shade * np.column_stack([x, np.ones(len(t))])
+        return density * np.exp(-sharpness * across**2), h
 
 
 def lengths(t, near, far, flaw=None):
     """Intervals of the samples of a ray, in the order given."""
     if flaw == "from sample to sample":
-        return np.diff(np.r_[t, far])
-    if flaw == "NeRF's own intervals":
-        return np.r_[np.diff(t), 1e10]
-    return np.diff(np.r_[near, 0.5 * (t[1:] + t[:-1]), far])
+        edges = t, [far]
+    elif flaw == "NeRF's own intervals":
+        return np.concatenate([t[1:] - t[:-1], [1e10]])
+    else:
+        edges = [near], 0.5 * (t[1:] + t[:-1]), [far]
+    edges = np.concatenate(edges)
+    return edges[1:] - edges[:-1]
 
 
 def absorbed(sigma, delta):
@@ -359,7 +372,7 @@ def places(scene, at, flaw=None):
         return t, t[:0]
     sigma, _ = scene.field(at, t, flaw)
     weights = absorbed(sigma, lengths(t, near, far, flaw))
-    edges = np.r_[near, 0.5 * (t[1:] + t[:-1]), far]
+    edges = np.concatenate([[near], 0.5 * (t[1:] + t[:-1]), [far]])
     if flaw == "density for weights":
         weights = sigma
     if flaw == "bins without their ends":
@@ -382,7 +395,7 @@ def seen(scene, at, t, flaw=None, coarse=None):
     order = np.arange(len(t)) if flaw == "union not sorted" else t.argsort()
     delta = lengths(t[order], near, far, flaw)
     if flaw == "last interval endless":
-        delta = np.r_[delta[:-1], 1e10]
+        delta = np.append(delta[:-1], 1e10)
     if flaw == "intervals of each pass":
         delta = np.concatenate(apart)[order]
     w = absorbed(sigma if flaw == "only distances sorted" else sigma[order], delta)
@@ -393,13 +406,16 @@ def seen(scene, at, t, flaw=None, coarse=None):
         h = h[order]
     v = scene.directions[at] * (-1 if flaw == "directions turned round" else 1)
     colour = scene.conditions["colour"][at[0]]
-    M, opacity = w @ (np.c_[h, h[:, :3] @ v] * colour), w.sum()
-    return {"mean for sum": lambda: np.r_[M, opacity] / len(t),
-            "divided by the opacity": lambda: np.r_[M / opacity, opacity],
-            "background added": lambda: np.r_[M + 1 - opacity, opacity],
-            "what passes for the opacity": lambda: np.r_[M, 1 - opacity],
-            "largest weight for the opacity": lambda: np.r_[M, w.max()]
-            }.get(flaw, lambda: np.r_[M, opacity])()
+    M, opacity = w @ (np.column_stack([h, h[:, :3] @ v]) * colour), w.sum()
+    if flaw == "mean for sum":
+        M, opacity = M / len(t), opacity / len(t)
+    if flaw == "divided by the opacity":
+        M = M / opacity
+    if flaw == "background added":
+        M = M + 1 - opacity
+    if flaw in ("what passes for the opacity", "largest weight for the opacity"):
+        opacity = 1 - opacity if flaw == "what passes for the opacity" else w.max()
+    return np.append(M, opacity)
 
 
 def picture(scene, flaw=None, placed=None, coarse=None):
@@ -424,7 +440,7 @@ def a_scene(B, R, n_coarse, n_fine, seed, jitter=False, body=False, inside=False
                   "sharpness": numbers(1, 3, B, seed=seed + 3),
                   "shade": numbers(0.5, 2, B, seed=seed + 4),
                   "colour": numbers(0.5, 1.5, B, 5, seed=seed + 5)}
-    drawn = tuple(rand(B, R, n, seed=seed + 6 + i).numpy() for i, n in enumerate((n_coarse, n_fine)))
+    drawn = tuple(rand(B, R, n, seed=seed + n).numpy() for n in (n_coarse, n_fine))
     return Scene(*some_rays(seed + 10), conditions, n_coarse, n_fine, drawn if jitter else None,
                  some_rays(seed + 20) if body else None)
 
@@ -456,11 +472,11 @@ WITH_FINE = ("union not sorted", "features not sorted along", "only distances so
     task="Write the whole of it from the pieces that the stub imports. `field` answers two "
          "questions. field.geometry(points (B, R, S, 3), conditions) gives sigma (B, R, S) and a "
          "hidden layer (B, R, S, W). field.appearance(hidden layer, directions (B, R, 3), "
-         "conditions) gives the features (B, R, S, C) that are summed. `conditions` is handed on as "
-         "it is. The field is what takes time: ask it for each of the n_coarse + n_fine samples "
+         "conditions) gives the features (B, R, S, C) that are summed. `conditions` is handed on "
+         "as it is. The field is what takes time: ask it for each of the n_coarse + n_fine samples "
          "once, where n_fine may be 0, and keep what it said about the coarse ones, gradients "
-         "included; only the places of the samples need none. Coarse samples are stratified between "
-         "near and far; fine ones come from the weights that the coarse ones have in their bins. "
+         "included; only the places of the samples need none. Coarse samples are stratified "
+         "between near and far; fine ones come from the weights of the coarse ones in their bins. "
          "All of them together, from near to far and with new intervals, give the picture. Where "
          "there is a `body`, near and far are those of the body's rays, and the field is asked at "
          "field.joined(points on the head's rays, points on the body's rays), at equal distances. "
@@ -530,19 +546,20 @@ def eq1_render(render_rays):
                 lambda: rendered(render_rays, along)[1], [[1 - math.exp(-2.8)]],
                 {flaw: picture(along, flaw)[..., 5] for flaw in (*ALWAYS, *WITH_FINE)},
                 errors, "1 - exp(-2.8)")
-    coarse = "7 coarse samples"
     for situation, scene, flaws in (
-            (f"2 x 3 rays, {coarse}, 5 fine ones, no jitter", a_scene(2, 3, 7, 5, 100),
+            ("2 x 3 rays, 7 coarse samples, 5 fine ones, no jitter", a_scene(2, 3, 7, 5, 100),
              (*ALWAYS, *WITH_FINE, "one near and far for all")),
-            (f"3 x 2 rays, {coarse}, 9 fine ones, jitter", a_scene(3, 2, 7, 9, 200, jitter=True),
-             (*ALWAYS, *WITH_FINE, "generator unused", "fine samples without jitter")),
-            ("2 x 4 rays, 8 coarse samples, no fine ones", a_scene(2, 4, 8, 0, 300), ALWAYS),
+            ("3 x 2 rays, 7 coarse samples, 9 fine ones, jitter",
+             a_scene(3, 2, 7, 9, 200, jitter=True),
+             ("generator unused", "fine samples without jitter")),
+            ("2 x 4 rays, 8 coarse samples, no fine ones", a_scene(2, 4, 8, 0, 300), ()),
             ("rays out of the middle of the box", a_scene(1, 2, 5, 3, 400, inside=True), ()),
             ("2 x 2 rays, with a body", a_scene(2, 2, 6, 4, 500, body=True),
              ("body left out", "box about the head's rays"))):
         right = picture(scene)
         known = {flaw: picture(scene, flaw) for flaw in flaws}
-        hidden = {"hidden layer for features": right[..., :4] / scene.conditions["colour"][:, None, :4]}
+        colour = scene.conditions["colour"][:, None]
+        hidden = {"hidden layer for features": right[..., :4] / colour[..., :4]}
         yield Probe(f"features, {situation}", lambda: rendered(render_rays, scene)[0],
                     right[..., :5], {flaw: answer[..., :5] for flaw, answer in known.items()} |
                     hidden, errors)
