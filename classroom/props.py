@@ -2,7 +2,7 @@
 
 They are not in the questions, since the process of the student's function must have them, too.
 
-In:  nothing. Out: classes. Read next: questions/rendering.py, questions/inputs.py.
+In:  nothing. Out: classes. Read next: questions/whole_ray.py, questions/inputs.py.
 """
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import textwrap
 from pathlib import Path
 
 from classroom.checks import Exercise
-from classroom.questions import field, inputs, losses, rendering
+from classroom.questions import field, inputs, losses, rendering, whole_ray
 from classroom.registry import ROOMS, ROOT, Link, link_of
 from tools.errors import InputError, replacing
 
@@ -23,7 +23,7 @@ SESSIONS = {  # a course of six meetings, each with its exercises in order
     "Codes, motion and light (Sec. 3.3, 4.1)": "eq6 eq7 light",
     "The head's pose (Sec. 3.2)": "camera pose light_turned",
     "Sound and lips (Sec. 3.1, 3.4, 4.3)": "alignment eq9 eq8 sync"}
-MODULES = field, rendering, losses, inputs
+MODULES = field, rendering, whole_ray, losses, inputs
 FOUND = {e.name: e for module in MODULES for e in vars(module).values() if isinstance(e, Exercise)}
 EXERCISES = {name: FOUND[name] for names in SESSIONS.values() for name in names.split()}
 

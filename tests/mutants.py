@@ -16,6 +16,9 @@ MUTANTS = {
         "begins at k = 1": ("2.0 ** torch", "2.0 * 2.0 ** torch"),
         "frequencies k squared": ("2.0 ** torch.arange(n_freq, device=x.device, dtype=x.dtype)",
                                   "torch.arange(n_freq, dtype=x.dtype) ** 2"),
+        "frequencies spread evenly": ("2.0 ** torch.arange(n_freq, device=x.device, dtype=x.dtype)",
+                                      "torch.linspace(1, 2 ** (n_freq - 1), n_freq, dtype=x.dtype)"),
+        "half the frequencies": ("math.pi * 2.0", "math.pi / 2 * 2.0"),
         "highest first": ("dtype=x.dtype)", "dtype=x.dtype).flip(0)"),
         "sine and cosine in turn": ("torch.cat([x, angles.sin(), angles.cos()], -1)",
                                     "torch.cat([x] + [f for row in angles.unflatten(-1, (-1, 3)).unbind(-2) "
@@ -31,6 +34,7 @@ MUTANTS = {
         "without x": ("[x, angles.sin()", "[angles.sin()"),
         "x at the end": ("[x, angles.sin(), angles.cos()]", "[angles.sin(), angles.cos(), x]"),
         "axes flattened": ("angles.cos()], -1)", "angles.cos()], -1).view(-1, 3 + 6 * n_freq)"),
+        "x clamped": ("    scale =", "    x = x.clamp(-1, 1)\n    scale ="),
         "waves without gradient": ("(x[..., None, :] *", "(x.detach()[..., None, :] *"),
         "double precision": ("dtype=x.dtype", "dtype=torch.float64")},
     "eq1_conditioning": {
@@ -39,6 +43,7 @@ MUTANTS = {
         "divided by sqrt(d)": ("code * math", "code / math"),
         "one scale for all": ("math.sqrt(code.shape[-1])", "math.sqrt(layer.in_features)"),
         "scale of the first code": ("code.shape[-1]", "codes[0].shape[-1]"),
+        "scale of the last code": ("code.shape[-1]", "codes[-1].shape[-1]"),
         "root of the batch": ("code.shape[-1]", "len(code)"),
         "root of the number of codes": ("code.shape[-1]", "len(codes)"),
         "codes in another order": ("for code in codes]", "for code in codes[::-1]]"),
@@ -46,6 +51,7 @@ MUTANTS = {
         "layer's own bias": ("layer(c)", "(c @ layer.weight.T)"),
         "batch taken for rays": ("layer(c)[:, None, None]", "layer(c)[None, :, None]"),
         "without the axes": ("layer(c)[:, None, None]", "layer(c)"),
+        "one axis short": ("layer(c)[:, None, None]", "layer(c)[:, None]"),
         "made unit length again": ("[code * math", "[F.normalize(code, dim=-1) * math"),
         "a code without gradient": ("for code in codes]", "for code in [codes[0].detach(), *codes[1:]]]")},
     "eq1_rays": {
@@ -54,6 +60,9 @@ MUTANTS = {
         "stride forgotten": ("+ 0.5) * stride", "+ 0.5)"),
         "from border to border": ("(torch.arange(size // stride, device=K.device, dtype=K.dtype) + 0.5) * stride",
                                   "torch.linspace(0, size, size // stride)"),
+        "from first to last pixel": (
+            "(torch.arange(size // stride, device=K.device, dtype=K.dtype) + 0.5) * stride",
+            "torch.linspace(0, size - 1, size // stride)"),
         "rotation transposed": ("cam_to_head[:, :3, :3].transpose(1, 2)", "cam_to_head[:, :3, :3]"),
         "not turned": ("in_camera @ cam_to_head[:, :3, :3].transpose(1, 2)",
                        "in_camera + 0 * cam_to_head[:, :1, :3]"),
@@ -63,6 +72,8 @@ MUTANTS = {
             "in_camera = pixels", "K = K.clone()\n    K[:, 1, 2] = K[:, 0, 2]\n    in_camera = pixels"),
         "principal point forgotten": (
             "in_camera = pixels", "K = K.clone()\n    K[:, :2, 2] = 0\n    in_camera = pixels"),
+        "principal point in the middle": (
+            "in_camera = pixels", "K = K.clone()\n    K[:, :2, 2] = size / 2\n    in_camera = pixels"),
         "axes of OpenGL": ("    directions = in_camera @",
                            "    in_camera = in_camera * K.new_tensor([1, -1, -1])\n    directions = in_camera @"),
         "K not inverted": ("torch.linalg.inv(K)", "K"),
@@ -74,9 +85,15 @@ MUTANTS = {
         "first camera for all": ("    pixels = ", "    K, cam_to_head = K[:1].expand_as(K), "
                                  "cam_to_head[:1].expand_as(cam_to_head)\n    pixels = "),
         "first K for all": ("torch.linalg.inv(K)", "torch.linalg.inv(K[:1])"),
+        "first pose for all": ("    pixels = ",
+                               "    cam_to_head = cam_to_head[:1].expand_as(cam_to_head)\n    pixels = "),
         "pose inverted": ("cam_to_head[:, None, :3, 3].expand_as",
                           "-(cam_to_head[:, None, :3, 3] @ cam_to_head[:, :3, :3]).expand_as"),
         "one origin per camera": (".expand_as(directions)", ""),
+        "rays as a picture": (
+            "return origins, directions / directions.norm(dim=-1, keepdim=True)",
+            "directions = directions / directions.norm(dim=-1, keepdim=True)\n"
+            "    return tuple(r.unflatten(1, (size // stride, -1)) for r in (origins, directions))"),
         "cam_to_head without gradient": ("in_camera @ cam_to_head", "in_camera @ cam_to_head.detach()"),
         "double precision": ("directions.norm(dim=-1, keepdim=True)",
                              "directions.norm(dim=-1, keepdim=True).double()")},
@@ -120,6 +137,8 @@ MUTANTS = {
         "jitter and 1/2": ("is None else jitter", "is None else 0.5 + jitter"),
         "jitter for u": ("dtype=edges.dtype) + offset) / n",
                          "dtype=edges.dtype) + offset) / n if jitter is None else jitter"),
+        "jitter both ways": ("dtype=edges.dtype) + offset) / n",
+                             "dtype=edges.dtype) + (0.5 if jitter is None else 2 * jitter - 0.5)) / n"),
         "jitter not divided by n": ("dtype=edges.dtype) + offset) / n",
                                     "dtype=edges.dtype) / n + (offset / n if jitter is None else jitter))"),
         "edges for positions": ("fraction.clamp(0, 1) * (edge_high - edge_low)", "0 * fraction"),
@@ -144,6 +163,7 @@ MUTANTS = {
             "    edges = edges[..., :1] + even * (edges[..., -1:] - edges[..., :1])\n    pdf = weights"),
         "weights not normalised": ("pdf / pdf.sum(-1, keepdim=True)", "pdf"),
         "divided by the largest": ("pdf.sum(-1, keepdim=True)", "pdf.amax(-1, keepdim=True)"),
+        "softmax of the weights": ("pdf / pdf.sum(-1, keepdim=True)", "torch.softmax(pdf, -1)"),
         "weights as densities": ("weights.detach()", "weights.detach() * edges.diff(dim=-1)"),
         "divided by the widths": ("weights.detach()", "weights.detach() / edges.diff(dim=-1)"),
         "1e-4 on the sum only": ("weights.detach() + 1e-4  # a ray without any weight is sampled evenly\n"
@@ -165,6 +185,11 @@ MUTANTS = {
             "compositing_weights(sigma.gather(-1, order), delta)\n"
             "    w = torch.empty_like(w_sorted).scatter(-1, order, w_sorted)",
             "compositing_weights(sigma, delta)\n    w = w_sorted"),
+        "densities not sorted along": ("sigma.gather(-1, order), delta", "sigma, delta"),
+        "equal intervals": (
+            "    def asked_at(t):",
+            "    intervals = lambda t, near, far: ((far - near) / t.shape[-1])[..., None].expand_as(t)\n\n"
+            "    def asked_at(t):"),
         "fine samples left out": ("if n_fine:", "if False:"),
         "coarse samples thrown away": (
             "t, sigma = torch.cat([t, t_fine], -1), torch.cat([sigma, sigma_fine], -1)\n"
@@ -190,6 +215,8 @@ MUTANTS = {
             "    near, far = near.min().expand_as(near), far.max().expand_as(far)\n\n    def asked_at(t):"),
         "what passes for the opacity": ("w.sum(-1)", "1 - w.sum(-1)"),
         "largest weight for the opacity": ("w.sum(-1)", "w.amax(-1)"),
+        "opacity of shape (B, R, 1)": ("w.sum(-1)", "w.sum(-1, keepdim=True)"),
+        "only one result": (", w.sum(-1)", ""),
         "directions turned round": ("field.appearance(h, directions,", "field.appearance(h, -directions,"),
         "last interval endless": ("intervals(t.gather(-1, order), near, far)",
                                   "intervals(t.gather(-1, order), near, far + 1e10)"),
@@ -226,6 +253,7 @@ MUTANTS = {
         "coarse answers without gradient": (
             "    sigma, h = field.geometry(asked_at(t), conditions)",
             "    with torch.no_grad():\n        sigma, h = field.geometry(asked_at(t), conditions)"),
+        "opacity without gradient": ("w.sum(-1)", "w.sum(-1).detach()"),
         "gradient stopped": ("w_sorted = compositing_weights(sigma.gather",
                              "w_sorted = compositing_weights(sigma.detach().gather")},
     "eq2": {

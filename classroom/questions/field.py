@@ -8,9 +8,11 @@ import math
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 
 from classroom.checks import NoAnswer, Probe, exercise, gradient, rand, randn
 
+CUT = "detach"  # in every error about a gradient that was cut, by us or by torch
 BYTES = "bytes of a number of the result, for float32 arguments"
 
 
@@ -39,6 +41,8 @@ FREQUENCIES = {  # what is taken for pi 2^k, by the mistake
     "frequencies k + 1": lambda n: [PI * (k + 1) for k in range(n)],
     "begins at k = 1": lambda n: [PI * 2.0 ** (k + 1) for k in range(n)],
     "frequencies k squared": lambda n: [PI * k ** 2 for k in range(n)],
+    "frequencies spread evenly": lambda n: (PI * np.linspace(1, 2 ** (n - 1), n)).tolist(),
+    "half the frequencies": lambda n: [PI * 2.0 ** (k - 1) for k in range(n)],
     "highest first": lambda n: [PI * 2.0 ** k for k in reversed(range(n))]}
 
 
@@ -76,8 +80,9 @@ ORDERS = ("sine and cosine in turn", "cosines first", "sines twice", "cosines le
 def encoding(x, n, flaw=None):
     """Points (..., 3) -> (..., C)."""
     frequencies = FREQUENCIES.get(flaw, doubling)(n)
+    x = x.clip(-1, 1) if flaw == "x clamped" else x
     rows = [encoded(point, frequencies, flaw) for point in x.reshape(-1, 3).tolist()]
-    return np.array(rows).reshape(*x.shape[:-1], -1)
+    return np.array(rows).reshape(*x.shape[:-1], -1).round(12)  # cos(pi / 2) is told as 0
 
 
 def encoding_slope(x, n, weights, waves=True):
@@ -103,6 +108,9 @@ def encoding_slope(x, n, weights, waves=True):
         "frequencies k + 1": "pi, 2 pi, 3 pi? The frequencies double: pi, 2 pi, 4 pi.",
         "begins at k = 1": "k begins at 0; the lowest frequency is missing.",
         "frequencies k squared": "2^k pi, not k^2 pi: pi, 2 pi, 4 pi, 8 pi.",
+        "frequencies spread evenly": "Between pi and 2^(n-1) pi the frequencies double, they are "
+                                     "not spread evenly: 2^k pi.",
+        "half the frequencies": "The lowest frequency is pi, not pi / 2.",
         "highest first": "The lowest frequency, k = 0, comes first.",
         "sine and cosine in turn": "Here sine and cosine take turns; all sines come first, then "
                                    "all cosines.",
@@ -116,6 +124,7 @@ def encoding_slope(x, n, weights, waves=True):
         "without x": "x itself comes first: 3 + 6 n_freq entries.",
         "x at the end": "x itself stands at the front, not at the end.",
         "axes flattened": "The axes before the last one stay: (B, R, S, 3) gives (B, R, S, C).",
+        "x clamped": "x is taken as it is, outside [-1, 1], too: no clamp, no remainder.",
         "waves without gradient": "The gradient must reach x through the sines and cosines, too: "
                                   "no detach, no NumPy on the way.",
         "double precision": "float32 in, float32 out: make the frequencies with the type of x."})
@@ -129,6 +138,8 @@ def eq1_encoding(positional_encoding):
                             ("a point outside [-1, 1], n_freq = 2", beyond, 2),
                             ("x of shape (3,), n_freq = 5", random[0, 0], 5)):
         mistaken = {flaw: encoding(x, n, flaw) for flaw in (*FREQUENCIES, *ORDERS)}
+        mistaken["x clamped"] = encoding(x, n, "x clamped")
+        mistaken |= dict.fromkeys(("waves without gradient", "double precision"), encoding(x, n))
         if x.ndim > 2:
             mistaken["axes flattened"] = encoding(x.reshape(-1, 3), n)
         yield Probe(situation, lambda: positional_encoding(torch.tensor(x), n), encoding(x, n),
@@ -142,7 +153,7 @@ def eq1_encoding(positional_encoding):
     yield Probe("gradient of a weighted sum of the result by x", slope,
                 encoding_slope(random, 3, weights.numpy()),
                 {"waves without gradient": encoding_slope(random, 3, weights.numpy(), False)},
-                errors={"waves without gradient": "grad"})
+                errors={"waves without gradient": CUT})
     yield Probe(BYTES, lambda: size_of_number(positional_encoding(torch.tensor(random).float(), 3)),
                 4, {"double precision": 8})
 
@@ -153,6 +164,7 @@ SCALES = {  # what is taken for sqrt(d) of code i; sizes are all d, B the number
     "divided by sqrt(d)": lambda i, sizes, B: sizes[i] ** -0.5,
     "one scale for all": lambda i, sizes, B: sum(sizes) ** 0.5,
     "scale of the first code": lambda i, sizes, B: sizes[0] ** 0.5,
+    "scale of the last code": lambda i, sizes, B: sizes[-1] ** 0.5,
     "root of the batch": lambda i, sizes, B: B ** 0.5,
     "root of the number of codes": lambda i, sizes, B: len(sizes) ** 0.5}
 
@@ -169,6 +181,8 @@ def biases(codes, weight, bias, flaw=None):
     out = np.concatenate(scaled, -1) @ weight.T + (0 if flaw == "layer's own bias" else bias)
     if flaw == "batch taken for rays":
         return out[None, :, None]
+    if flaw == "one axis short":
+        return out[:, None]
     return out if flaw == "without the axes" else out[:, None, None]
 
 
@@ -190,6 +204,8 @@ def biases(codes, weight, bias, flaw=None):
         "one scale for all": "Each code is scaled by the root of its own length, not of all.",
         "scale of the first code": "The root is of each code's own number of entries, not that of "
                                    "the first one.",
+        "scale of the last code": "The root is of each code's own number of entries, not that of "
+                                  "the last one.",
         "root of the batch": "d is the number of a code's entries, its last axis; len(code) is the "
                              "number of frames.",
         "root of the number of codes": "d is the number of entries of a code, not how many codes "
@@ -201,6 +217,8 @@ def biases(codes, weight, bias, flaw=None):
                                 "would go to ray b of every frame, and nothing fails where B = R.",
         "without the axes": "(B, W) cannot be added to (B, R, S, W): two axes of length 1 stand "
                             "for rays and samples.",
+        "one axis short": "(B, 1, W) would meet (B, R, S, W) with its B on the axis of the rays: "
+                          "two axes of length 1.",
         "made unit length again": "The codes have unit length already. To normalise them once more "
                                   "takes away the gradient along the code.",
         "a code without gradient": "The gradient must reach every code: no detach, no NumPy."})
@@ -221,7 +239,8 @@ def eq1_conditioning(code_bias):
             ("1 frame, 1 code", 1, (8,), 3, False, 60)):
         codes, layer, parameters = case(B, sizes, width, bias, seed)
         found = parameters if bias else [*parameters, 0.0]
-        flaws = [*SCALES, "batch taken for rays", "without the axes"]
+        flaws = [*SCALES, "batch taken for rays", "without the axes", "one axis short"]
+        flaws += ["made unit length again", "a code without gradient"]  # values are right
         flaws += ["codes in another order"] if len(sizes) > 1 else []
         flaws += ["first frame for all"] if B > 1 else []
         flaws += ["layer's own bias"] if bias else []
@@ -242,12 +261,12 @@ def eq1_conditioning(code_bias):
     tangent = [g - (g * code).sum(1, keepdims=True) * code for g, code in zip(along, codes)]
     yield Probe("gradient of a weighted sum of the result by the codes", slope, flat(along),
                 {"made unit length again": flat(tangent)},
-                errors={"a code without gradient": "grad"})
+                errors={"a code without gradient": CUT})
 
 
 # --------------------------------------------------------------------------------------------- rays
 
-def ray(column, row, K, P, flaw=None):
+def ray(column, row, K, P, size, flaw=None):
     """Origin and unit direction of the ray through one image point, by scalars."""
     fx, fy, cx, cy = K[0][0], K[1][1], K[0][2], K[1][2]
     if flaw == "rows and columns swapped":
@@ -258,6 +277,8 @@ def ray(column, row, K, P, flaw=None):
         cy = cx
     if flaw == "principal point forgotten":
         cx = cy = 0.0
+    if flaw == "principal point in the middle":
+        cx = cy = size / 2
     camera = [(column - cx) / fx, (row - cy) / fy, 1.0]
     if flaw == "axes of OpenGL":
         camera[1:] = -camera[1], -1.0
@@ -286,19 +307,22 @@ def rays(K, P, size, stride, flaw=None):
     at = {"pixel corners": [j * stride for j in range(n)],
           "half an image pixel": [j * stride + 0.5 for j in range(n)],
           "stride forgotten": [j + 0.5 for j in range(n)],
-          "from border to border": np.linspace(0, size, n).tolist()
+          "from border to border": np.linspace(0, size, n).tolist(),
+          "from first to last pixel": np.linspace(0, size - 1, n).tolist()
           }.get(flaw, [(j + 0.5) * stride for j in range(n)])
     found = [[ray(u, v, K[0 if flaw in ("first camera for all", "first K for all") else b],
-                  P[0 if flaw == "first camera for all" else b], flaw)
+                  P[0 if flaw in ("first camera for all", "first pose for all") else b], size, flaw)
               for v in at for u in at] for b in range(len(K))]
     return [np.array([[one[part] for one in image] for image in found]) for part in (0, 1)]
 
 
 OF_RAYS = ("pixel corners", "half an image pixel", "stride forgotten", "from border to border",
-           "rotation transposed", "not turned", "rows and columns swapped", "fx for fy",
-           "one principal point", "principal point forgotten", "axes of OpenGL", "K not inverted",
+           "from first to last pixel", "rotation transposed", "not turned",
+           "rows and columns swapped", "fx for fy", "one principal point",
+           "principal point forgotten", "principal point in the middle", "axes of OpenGL",
+           "K not inverted",
            "inverse of K transposed", "position added", "directions not of unit length",
-           "first camera for all", "first K for all")
+           "first camera for all", "first K for all", "first pose for all")
 
 
 def turned(seed):
@@ -337,6 +361,8 @@ def cameras(B, size, seed):
         "stride forgotten": "(u, v) are in image pixels; feature pixels lie `stride` apart.",
         "from border to border": "The centres of the pixels lie inside the image, not on its "
                                  "borders: no linspace from 0 to size.",
+        "from first to last pixel": "The centre of pixel j is at (j + 1/2) * stride, no linspace "
+                                    "from 0 to size - 1.",
         "rotation transposed": "R should be its transpose: a row vector d is turned by d @ R.T.",
         "not turned": "These are directions in camera axes; R turns them into head axes.",
         "rows and columns swapped": "Rays run row by row: u changes fastest.",
@@ -344,6 +370,8 @@ def cameras(B, size, seed):
         "one principal point": "K[0, 2] belongs to u, K[1, 2] to v.",
         "principal point forgotten": "(u, v) count from the image's corner: where is the principal "
                                      "point, the third column of K?",
+        "principal point in the middle": "The principal point is K's third column, not the middle "
+                                         "of the image.",
         "axes of OpenGL": "y points down and z forward here, as in OpenCV: no minus signs.",
         "K not inverted": "K brings directions to image points; the way back is its inverse.",
         "inverse of K transposed": "For a row vector (u, v, 1) it is the transpose of K^-1.",
@@ -351,10 +379,12 @@ def cameras(B, size, seed):
         "directions not of unit length": "Normalise the directions: distances are decimetres.",
         "first camera for all": "Each image of the batch has its own K and cam_to_head.",
         "first K for all": "Each image of the batch has its own K.",
+        "first pose for all": "Each image of the batch has its own cam_to_head.",
         "pose inverted": "cam_to_head is P_cam itself, so the camera sits at its fourth column; "
                          "-R^T T would be right for a head_to_cam.",
         "one origin per camera": "Every ray has an origin, (B, R, 3), though those of a camera are "
                                  "all the same.",
+        "rays as a picture": "The rays stand in one row, (B, R, 3), not in a square.",
         "cam_to_head without gradient": "The gradient must reach cam_to_head, in origins and in "
                                         "directions: no numbers taken out of it, no detach.",
         "double precision": "float32 in, float32 out: make the grid with the type of K."})
@@ -369,12 +399,15 @@ def eq1_rays(pixel_rays):
         flaws = [f for f in OF_RAYS if not (B == 1 and "for all" in f) and
                  not (stride == 1 and f in ("half an image pixel", "stride forgotten"))]
         origins, directions = rays(K, P, size, stride)
+        square = B, size // stride, size // stride, 3
+        silent = "cam_to_head without gradient", "double precision"
         yield Probe(f"directions of the rays, {situation}", lambda: ask(K, P, size, stride)[1],
-                    directions, {f: rays(K, P, size, stride, f)[1] for f in flaws}, tolerance=5e-5)
-        known = {"pose inverted": rays(K, P, size, stride, "pose inverted")[0],
-                 "one origin per camera": origins[:, :1]}
-        if B > 1:
-            known["first camera for all"] = rays(K, P, size, stride, "first camera for all")[0]
+                    directions, {f: rays(K, P, size, stride, f)[1] for f in flaws} |
+                    {"rays as a picture": directions.reshape(square)} |
+                    dict.fromkeys((*silent, "pose inverted", "one origin per camera"), directions),
+                    tolerance=5e-5)
+        known = {f: rays(K, P, size, stride, f)[0] for f in ("pose inverted", *flaws)}
+        known |= {"one origin per camera": origins[:, :1]} | dict.fromkeys(silent, origins)
         yield Probe(f"origins of the rays, {situation}", lambda: ask(K, P, size, stride)[0],
                     origins, known, tolerance=5e-5)
     K, P = cameras(2, 4, 300)
@@ -382,16 +415,31 @@ def eq1_rays(pixel_rays):
                 tolerance=5e-5)
     weights = randn(2, 2, 4, 3, seed=400)  # of origins, of directions
 
+    def moved(step):
+        """cam_to_head after a small turn and shift, each one camera's: (2, 6), NumPy or torch."""
+        if isinstance(step, torch.Tensor):
+            x, y, z = step[:, :3].unbind(1)
+            zero = torch.zeros_like(x)
+            turn = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], 1).view(2, 3, 3)
+            R = torch.tensor(P[:, :3, :3]).float() @ torch.linalg.matrix_exp(turn)
+            T = torch.tensor(P[:, :3, 3]).float() + step[:, 3:]
+            below = torch.tensor([[[0.0, 0, 0, 1]]]).expand(2, 1, 4)
+            return torch.cat([torch.cat([R, T[..., None]], 2), below], 1)
+        new = P.copy()
+        new[:, :3, :3] = P[:, :3, :3] @ Rotation.from_rotvec(step[:, :3]).as_matrix()
+        new[:, :3, 3] += step[:, 3:]
+        return new
+
     def slope(part):
-        leaf = torch.tensor(P).float().requires_grad_()
-        answer = pair(pixel_rays(torch.tensor(K).float(), leaf, 4, 2), what)
-        return gradient(weights[part] * answer[part], cam_to_head=leaf)
+        step = torch.zeros(2, 6, requires_grad=True)
+        answer = pair(pixel_rays(torch.tensor(K).float(), moved(step), 4, 2), what)
+        return gradient(weights[part] * answer[part], cam_to_head=step)
 
     for part, name in enumerate(("origins", "directions")):
-        summed = lambda P: (weights[part].numpy() * rays(K, P, 4, 2)[part]).sum()
-        yield Probe(f"gradient of a weighted sum of the {name} by cam_to_head",
-                    lambda: slope(part), central_differences(summed, P),
-                    errors={"cam_to_head without gradient": "grad"}, tolerance=5e-4)
+        summed = lambda step: (weights[part].numpy() * rays(K, moved(step), 4, 2)[part]).sum()
+        yield Probe(f"gradient of a weighted sum of the {name} by turn and shift of cam_to_head",
+                    lambda: slope(part), central_differences(summed, np.zeros((2, 6))),
+                    errors={"cam_to_head without gradient": CUT}, tolerance=5e-4)
     yield Probe(BYTES, lambda: max(size_of_number(part) for part in ask(K, P, 4, 2)), 4,
                 {"double precision": 8})
 

@@ -1,18 +1,16 @@
-"""rendering.py - exercises on Eq. 1: weights, samples and the whole of volume rendering (Sec. 3.2).
+"""rendering.py - exercises on Eq. 1: weights and places of a ray's samples (Sec. 3.2).
 
-The oracles: optical depths added up sample by sample, numpy.interp, and both for a whole ray.
+The oracles: optical depths added up sample by sample, and numpy.interp.
 
-In:  a student's function. Out: Probes; checks.py says what they are. Read next: losses.py.
+In:  a student's function. Out: Probes; checks.py says what they are. Read next: whole_ray.py.
 """
 import math
-from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from classroom.checks import Probe, exercise, gradient, rand, randn
-from classroom.props import Cloud, Jitter
-from classroom.questions.field import BYTES, central_differences, pair, size_of_number
+from classroom.questions.field import BYTES, CUT, central_differences, size_of_number
 
 # -------------------------------------------------------------------------------- weights of a ray
 
@@ -107,6 +105,8 @@ def eq1_weights(compositing_weights):
                                       ("one sample per ray", one)):
         flaws = [f for f in OF_WEIGHTS if sigma[0, 0].size > 1 or f in ("what passes",
                  "sigma delta for alpha", "interval forgotten", "interval only in T")]
+        flaws += ["transmittance detached", "sigma without gradient", "delta without gradient",
+                  "double precision", "no light, no logarithm"]  # values are right
         yield Probe(situation, lambda: ask(sigma, delta), weights_of(sigma, delta),
                     {flaw: weights_of(sigma, delta, flaw) for flaw in flaws})
     wall = np.array([[[0.0, 1e4, 3.0], [1.0, 0.0, 1e4]]])
@@ -128,7 +128,7 @@ def eq1_weights(compositing_weights):
         yield Probe(f"gradient of a weighted sum of the weights by {name}",
                     lambda: slope(which, name), central_differences(summed, random[which]),
                     {"transmittance detached": own * random[1 - which]},
-                    errors={f"{name} without gradient": "grad"})
+                    errors={f"{name} without gradient": CUT})
     yield Probe(BYTES, lambda: size_of_number(compositing_weights(
         *(torch.tensor(part).float() for part in random))), 4, {"double precision": 8})
 
@@ -143,6 +143,7 @@ PLACES = {  # numbers u of a ray's samples, by the mistake; n of them, jitter an
     "jitter ignored": lambda n, jitter: (np.arange(n) + 0.5) / n,
     "jitter and 1/2": lambda n, jitter: (np.arange(n) + 0.5 + given(jitter, 0)) / n,
     "jitter for u": lambda n, jitter: given(jitter, (np.arange(n) + 0.5) / n),
+    "jitter both ways": lambda n, jitter: (np.arange(n) + 0.5 + 2 * given(jitter, 0.5) - 1) / n,
     "jitter not divided by n": lambda n, jitter: np.arange(n) / n + given(jitter, 0.5 / n)}
 
 
@@ -163,6 +164,8 @@ def inverse_cdf(edges, weights, u, flaw=None):
     widths = edges[1:] - edges[:-1]
     if flaw in ("weights as densities", "divided by the widths"):
         weights = weights * widths if flaw == "weights as densities" else weights / widths
+    if flaw == "softmax of the weights":
+        weights = np.exp(weights - weights.max()) - SMALL
     mass = weights + {"1e-5": 1e-5, "1e-4 on the sum only": 0.0}.get(flaw, SMALL)
     mass = mass / {"weights not normalised": 1.0, "1e-4 on the sum only": mass.sum() + SMALL,
                    "divided by the largest": mass.max()}.get(flaw, mass.sum())
@@ -195,8 +198,8 @@ def samples(edges, weights, n, jitter, flaw=None):
     return np.array(out).reshape(*weights.shape[:2], n)
 
 
-OF_SUM = ("divided by the largest", "weights as densities", "divided by the widths",
-          "1e-4 on the sum only", "1e-5")
+OF_SUM = ("divided by the largest", "softmax of the weights", "weights as densities",
+          "divided by the widths", "1e-4 on the sum only", "1e-5")
 OF_BINS = (*IN_BINS, "no leading 0", "bins of equal width", "weights not normalised",
            *OF_SUM)
 OF_ONE_RAY = ("first ray's edges for all", "first ray's weights for all",
@@ -222,6 +225,7 @@ OF_ONE_RAY = ("first ray's edges for all", "first ray's weights for all",
         "jitter ignored": "Where jitter is given, it takes the place of the 1/2.",
         "jitter and 1/2": "(k + jitter_k) / n: jitter takes the place of the 1/2, it is not added.",
         "jitter for u": "u_k = (k + jitter_k) / n: jitter is the place within a stratum, not u.",
+        "jitter both ways": "(k + jitter_k) / n: jitter lies in [0, 1), so u stays in its stratum.",
         "jitter not divided by n": "(k + jitter_k) / n: jitter moves u within one stratum of n.",
         "edges for positions": "Inside a bin the samples are spread evenly; these lie on its edge.",
         "ends of the bins": "Inside a bin samples are spread evenly; these lie on its far edge.",
@@ -236,6 +240,7 @@ OF_ONE_RAY = ("first ray's edges for all", "first ray's weights for all",
         "weights not normalised": "A ray's weights add up to its opacity: divide by their sum.",
         "divided by the largest": "The cumulative distribution ends at 1: divide by the sum of the "
                                   "weights, not by the largest.",
+        "softmax of the weights": "The share of a bin is w_i / sum w, without exponentials.",
         "weights as densities": "A weight is already the share of its bin, whatever the width.",
         "divided by the widths": "A weight is the share of its bin; its width does not divide it.",
         "1e-4 on the sum only": "1e-4 is added to every weight, not to their sum.",
@@ -274,17 +279,16 @@ def eq1_sampling(hierarchical_samples):
              rand(2, 2, 4, seed=50).numpy()),
             ("1 sample, no jitter", case(2, 1, 3, 0.5, 60), 1, None)):
         flaws = [*PLACES, *OF_BINS] if n in (5, 7) else [*PLACES, *OF_SUM] if n > 1 else []
+        flaws += ["gradient", "double precision"]  # values are right
         flaws += OF_ONE_RAY if jitter is not None and n == 5 and len(weights) > 1 else []
         yield Probe(situation, lambda: ask(edges, weights, n, jitter),
                     samples(edges, weights, n, jitter),
                     {flaw: samples(edges, weights, n, jitter, flaw) for flaw in flaws},
                     tolerance=2e-4)
     flat = np.linspace(1, 5, 5)[None, None]
-    nothing = {"empty ray": np.full((1, 1, 4), np.nan),
-               "1e-4 on the sum only": np.full((1, 1, 4), 5.0)}
     yield Probe("4 samples, edges 1, 2, 3, 4, 5, all weights 0, no jitter",
                 lambda: ask(flat, np.zeros((1, 1, 4)), 4, None), [[[1.5, 2.5, 3.5, 4.5]]],
-                {"empty ray": nothing["empty ray"]}, tolerance=2e-4)
+                {"empty ray": np.full((1, 1, 4), np.nan)}, tolerance=2e-4)
     edges, weights = case(2, 1, 4, 1.0, 70)
     factors = randn(2, 1, 5, seed=80)
 
@@ -302,299 +306,3 @@ def eq1_sampling(hierarchical_samples):
                 tolerance=2e-3)
     yield Probe(BYTES, lambda: size_of_number(ask(edges, weights, 5, None)), 4,
                 {"double precision": 8})
-
-
-# ------------------------------------------------------------------------------------- a whole ray
-
-@dataclass(frozen=True)
-class Scene:
-    """A Cloud of classroom/props.py and rays through its box, in NumPy."""
-    origins: np.ndarray  # (B, R, 3)
-    directions: np.ndarray
-    conditions: dict[str, np.ndarray]
-    n_coarse: int
-    n_fine: int
-    jitter: tuple[np.ndarray, np.ndarray] | None = None  # of the coarse and the fine samples
-    body: tuple[np.ndarray, np.ndarray] | None = None
-    box: tuple[float, ...] = (-1.2, -1.0, -1.1, 1.0, 1.3, 0.9)
-
-    def near_far(self, at, flaw=None):
-        """Where the ray number `at` = (frame, ray) enters the box and leaves it."""
-        if flaw == "one near and far for all":
-            all_rays = [self.near_far(one) for one in np.ndindex(*self.origins.shape[:2])]
-            return min(near for near, _ in all_rays), max(far for _, far in all_rays)
-        whose = None if flaw in ("body left out", "box about the head's rays") else self.body
-        origins, directions = whose or (self.origins, self.directions)
-        o, d = origins[at], directions[at]
-        faces = np.sort(np.stack([(np.array(self.box[:3]) - o) / d,
-                                  (np.array(self.box[3:]) - o) / d]), 0)
-        near = max(faces[0].max(), 0.0)
-        far = max(faces[1].min(), near)
-        return (0.0, far) if flaw == "from the camera on" else (near, far)
-
-    def field(self, at, t, flaw=None):
-        """sigma (S,) and the hidden layer (S, 4) of a ray at the distances t."""
-        x = self.origins[at] + t[:, None] * self.directions[at]
-        if self.body is not None and flaw != "body left out":
-            other = self.body[0][at] + t[:, None] * self.body[1][at]
-            x = x + (other - x) / (1 + np.exp(-other[:, 1:2]))
-        density, sharpness, shade = (self.conditions[name][at[0]]
-                                     for name in ("density", "sharpness", "shade"))
-        across = x[:, 0] + 0.5 * x[:, 1] + x[:, 2] - 0.25
-        h = shade * np.column_stack([x, np.ones(len(t))])
-        return density * np.exp(-sharpness * across**2), h
-
-
-def lengths(t, near, far, flaw=None):
-    """Intervals of the samples of a ray, in the order given."""
-    if flaw == "from sample to sample":
-        edges = t, [far]
-    elif flaw == "NeRF's own intervals":
-        return np.concatenate([t[1:] - t[:-1], [1e10]])
-    else:
-        edges = [near], 0.5 * (t[1:] + t[:-1]), [far]
-    edges = np.concatenate(edges)
-    return edges[1:] - edges[:-1]
-
-
-def absorbed(sigma, delta):
-    depth = sigma * delta
-    return np.exp(depth - np.cumsum(depth)) * (1 - np.exp(-depth))
-
-
-def places(scene, at, flaw=None):
-    """Distances of the coarse and of the fine samples of a ray, each in order."""
-    near, far = scene.near_far(at, flaw)
-    jitter = [None if scene.jitter is None or flaw == "generator unused" else part[at]
-              for part in scene.jitter or (None, None)]
-    t = near + (far - near) * strata(scene.n_coarse, jitter[0])
-    if not scene.n_fine or flaw == "fine samples left out":
-        return t, t[:0]
-    sigma, _ = scene.field(at, t, flaw)
-    weights = absorbed(sigma, lengths(t, near, far, flaw))
-    edges = np.concatenate([[near], 0.5 * (t[1:] + t[:-1]), [far]])
-    if flaw == "density for weights":
-        weights = sigma
-    if flaw == "bins without their ends":
-        weights, edges = weights[1:-1], edges[1:-1]
-    if flaw == "fine samples evenly":
-        return t, near + (far - near) * strata(scene.n_fine, jitter[1])
-    u = strata(scene.n_fine, None if flaw == "fine samples without jitter" else jitter[1])
-    return t, inverse_cdf(edges, weights, u)
-
-
-def seen(scene, at, t, flaw=None, coarse=None):
-    """Features and opacity of a ray, (6,). coarse: the scene that answered the coarse samples."""
-    (t_coarse, t_fine), (near, far) = t, scene.near_far(at, flaw)
-    parts = [(coarse or scene).field(at, t_coarse, flaw), scene.field(at, t_fine, flaw)]
-    apart = [lengths(part, near, far, flaw) for part in t if len(part)]
-    if flaw == "coarse samples thrown away" and len(t_fine):
-        t, (sigma, h) = t_fine, parts[1]
-    else:
-        t, sigma, h = (np.concatenate(both) for both in (t, *zip(*parts)))
-    order = np.arange(len(t)) if flaw == "union not sorted" else t.argsort()
-    delta = lengths(t[order], near, far, flaw)
-    if flaw == "last interval endless":
-        delta = np.append(delta[:-1], 1e10)
-    if flaw == "intervals of each pass":
-        delta = np.concatenate(apart)[order]
-    w = absorbed(sigma if flaw == "only distances sorted" else sigma[order], delta)
-    if flaw == "each pass composited alone":
-        w = np.concatenate([absorbed(part[0], d) for part, d in zip(parts, apart)])
-        order = np.arange(len(t))
-    if flaw not in ("only distances sorted", "features not sorted along"):
-        h = h[order]
-    v = scene.directions[at] * (-1 if flaw == "directions turned round" else 1)
-    colour = scene.conditions["colour"][at[0]]
-    M, opacity = w @ (np.column_stack([h, h[:, :3] @ v]) * colour), w.sum()
-    if flaw == "mean for sum":
-        M, opacity = M / len(t), opacity / len(t)
-    if flaw == "divided by the opacity":
-        M = M / opacity
-    if flaw == "background added":
-        M = M + 1 - opacity
-    if flaw in ("what passes for the opacity", "largest weight for the opacity"):
-        opacity = 1 - opacity if flaw == "what passes for the opacity" else w.max()
-    return np.append(M, opacity)
-
-
-def picture(scene, flaw=None, placed=None, coarse=None):
-    """Features and opacity of all rays, (B, R, 6). placed: their samples, where known."""
-    rays = list(np.ndindex(*scene.origins.shape[:2]))
-    placed = placed or [places(scene, at, flaw) for at in rays]
-    out = [seen(scene, at, t, flaw, coarse) for at, t in zip(rays, placed)]
-    return np.array(out).reshape(*scene.origins.shape[:2], 6)
-
-
-def a_scene(B, R, n_coarse, n_fine, seed, jitter=False, body=False, inside=False):
-    """Rays from all sides through the box about the origin, or out of it."""
-    def some_rays(seed):
-        target = 0.6 * (rand(B, R, 3, seed=seed) - 0.5)
-        away = torch.nn.functional.normalize(randn(B, R, 3, seed=seed + 1), dim=-1)
-        away = away + 0.2 * away.sign()  # along no axis
-        away = torch.nn.functional.normalize(away, dim=-1)
-        return (target + (0.2 if inside else 4.0) * away).numpy(), -away.numpy()
-
-    numbers = lambda low, high, *shape, seed: low + (high - low) * rand(*shape, seed=seed).numpy()
-    conditions = {"density": numbers(1, 2.5, B, seed=seed + 2),
-                  "sharpness": numbers(1, 3, B, seed=seed + 3),
-                  "shade": numbers(0.5, 2, B, seed=seed + 4),
-                  "colour": numbers(0.5, 1.5, B, 5, seed=seed + 5)}
-    drawn = tuple(rand(B, R, n, seed=seed + n).numpy() for n in (n_coarse, n_fine))
-    return Scene(*some_rays(seed + 10), conditions, n_coarse, n_fine, drawn if jitter else None,
-                 some_rays(seed + 20) if body else None)
-
-
-def rendered(render_rays, scene, conditions=None, generator=None):
-    """What the student's function makes of a scene: features and opacity."""
-    tensors = {name: torch.tensor(value) for name, value in scene.conditions.items()}
-    if scene.jitter is not None:
-        generator = Jitter([torch.tensor(part) for part in scene.jitter])
-    more = [] if scene.body is None else [tuple(torch.tensor(part) for part in scene.body)]
-    answer = render_rays(Cloud(scene.n_coarse + scene.n_fine), conditions or tensors,
-                         torch.tensor(scene.origins), torch.tensor(scene.directions), scene.box,
-                         scene.n_coarse, scene.n_fine, generator, *more)
-    return pair(answer, "features and opacity")
-
-
-ALWAYS = ("mean for sum", "divided by the opacity", "background added", "from the camera on",
-          "what passes for the opacity", "largest weight for the opacity",
-          "directions turned round", "last interval endless", "NeRF's own intervals",
-          "from sample to sample")
-WITH_FINE = ("union not sorted", "features not sorted along", "only distances sorted",
-             "fine samples left out", "coarse samples thrown away", "intervals of each pass",
-             "each pass composited alone", "density for weights", "bins without their ends",
-             "fine samples evenly")
-
-
-@exercise(
-    "eq1_render", "hard", "rendering a ray: samples, field, compositing",
-    task="Write the whole of it from the pieces that the stub imports. `field` answers two "
-         "questions. field.geometry(points (B, R, S, 3), conditions) gives sigma (B, R, S) and a "
-         "hidden layer (B, R, S, W). field.appearance(hidden layer, directions (B, R, 3), "
-         "conditions) gives the features (B, R, S, C) that are summed. `conditions` is handed on "
-         "as it is. The field is what takes time: ask it for each of the n_coarse + n_fine samples "
-         "once, where n_fine may be 0, and keep what it said about the coarse ones, gradients "
-         "included; only the places of the samples need none. Coarse samples are stratified "
-         "between near and far; fine ones come from the weights of the coarse ones in their bins. "
-         "All of them together, from near to far and with new intervals, give the picture. Where "
-         "there is a `body`, near and far are those of the body's rays, and the field is asked at "
-         "field.joined(points on the head's rays, points on the body's rays), at equal distances. "
-         "Draw the coarse jitter first, then the fine one.",
-    hint="For one ray on paper: 3 coarse samples, 2 fine ones. List for each of the five its "
-         "distance, density, hidden layer, interval and weight. Which of these must be put in "
-         "order together, and which depend on the neighbours? For the jitter see `uniform`.",
-    mistakes={
-        "union not sorted": "Coarse and fine samples must be sorted together by distance before "
-                            "intervals and weights are computed.",
-        "features not sorted along": "Distances and densities are in order, the features are not: "
-                                     "each weight must meet its own sample.",
-        "only distances sorted": "Only the distances are in order: densities and features belong "
-                                 "to their samples and must go with them.",
-        "fine samples left out": "The picture comes from all samples, coarse and fine; here the "
-                                 "fine ones are missing.",
-        "coarse samples thrown away": "The picture comes from all samples; here the coarse ones "
-                                      "only told where to look.",
-        "intervals of each pass": "Between coarse samples lie fine ones now: the intervals must be "
-                                  "computed anew, of all samples together.",
-        "each pass composited alone": "A fine sample takes light from the coarse ones behind it: "
-                                      "composite all samples together, not two sums.",
-        "density for weights": "Fine samples follow the weights, not the densities: what is hidden "
-                               "needs none.",
-        "bins without their ends": "The coarse weights belong to the bins near, middles, far: "
-                                   "sample_edges. Here the first and the last bin are missing.",
-        "fine samples evenly": "The fine samples lie where the coarse ones found weight, see "
-                               "hierarchical_samples; these are spread evenly.",
-        "mean for sum": "M is the sum of w_i M(x_i): the weights need no division by their number.",
-        "divided by the opacity": "M is the sum of w_i M(x_i): no division by the sum of weights.",
-        "background added": "What light is left is not filled here: the background comes later.",
-        "from the camera on": "The ray begins where it enters the box, not at the camera.",
-        "one near and far for all": "Each ray enters and leaves the box at distances of its own.",
-        "what passes for the opacity": "The opacity is the sum of the weights, not the rest of 1.",
-        "largest weight for the opacity": "The opacity is the sum of the weights, not the largest.",
-        "directions turned round": "v points away from the camera, as `directions` do.",
-        "last interval endless": "The last interval ends where the ray leaves the box: an endless "
-                                 "one makes the background a surface.",
-        "NeRF's own intervals": "An interval reaches halfway to both neighbours, the first from "
-                                "near, the last to far: see `intervals`.",
-        "from sample to sample": "A sample stands in the middle of its interval, which reaches "
-                                 "halfway to both neighbours: see `intervals`.",
-        "hidden layer for features": "What is summed are the features of field.appearance, not the "
-                                     "hidden layer.",
-        "asked again": "Each sample is asked once: keep what the field said of the coarse ones.",
-        "directions per sample": "field.appearance takes one direction per ray.",
-        "generator unused": "With a generator the samples are jittered: see `uniform`.",
-        "fine samples without jitter": "The fine samples are jittered, too.",
-        "generator always called": "A torch.Generator cannot be called; `uniform` knows both.",
-        "generator never called": "The generator may be a function that draws a shape; `uniform` "
-                                  "knows both.",
-        "body left out": "Where there is a body, the field is asked at field.joined(points on the "
-                         "head's rays, points on the body's).",
-        "box about the head's rays": "The box stands with the body: near and far are those of the "
-                                     "body's rays.",
-        "coarse answers without gradient": "The coarse answers are used again in the picture: they "
-                                           "need their gradients; only the places do not.",
-        "gradient stopped": "Gradients must reach the field's conditions through sigma, hidden "
-                            "layer and features."})
-def eq1_render(render_rays):
-    along = Scene(np.array([[[0.0, 0.0, 3.0]]]), np.array([[[1e-6, -1e-6, -1.0]]]),
-                  {"density": np.array([1.4]), "sharpness": np.zeros(1), "shade": np.ones(1),
-                   "colour": np.ones((1, 5))}, 6, 5, box=(-1.0, -1.0, -1.0, 1.0, 1.0, 1.0))
-    errors = {"asked again": "samples of a ray", "directions per sample": "one direction per ray",
-              "generator never called": "invalid combination"}
-    yield Probe("opacity of a fog that fills the box: 2 dm thick, sigma = 1.4",
-                lambda: rendered(render_rays, along)[1], [[1 - math.exp(-2.8)]],
-                {flaw: picture(along, flaw)[..., 5] for flaw in (*ALWAYS, *WITH_FINE)},
-                errors, "1 - exp(-2.8)")
-    for situation, scene, flaws in (
-            ("2 x 3 rays, 7 coarse samples, 5 fine ones, no jitter", a_scene(2, 3, 7, 5, 100),
-             (*ALWAYS, *WITH_FINE, "one near and far for all")),
-            ("3 x 2 rays, 7 coarse samples, 9 fine ones, jitter",
-             a_scene(3, 2, 7, 9, 200, jitter=True),
-             ("generator unused", "fine samples without jitter")),
-            ("2 x 4 rays, 8 coarse samples, no fine ones", a_scene(2, 4, 8, 0, 300), ()),
-            ("rays out of the middle of the box", a_scene(1, 2, 5, 3, 400, inside=True), ()),
-            ("2 x 2 rays, with a body", a_scene(2, 2, 6, 4, 500, body=True),
-             ("body left out", "box about the head's rays"))):
-        right = picture(scene)
-        known = {flaw: picture(scene, flaw) for flaw in flaws}
-        colour = scene.conditions["colour"][:, None]
-        hidden = {"hidden layer for features": right[..., :4] / colour[..., :4]}
-        yield Probe(f"features, {situation}", lambda: rendered(render_rays, scene)[0],
-                    right[..., :5], {flaw: answer[..., :5] for flaw, answer in known.items()} |
-                    hidden, errors)
-        yield Probe(f"opacity, {situation}", lambda: rendered(render_rays, scene)[1], right[..., 5],
-                    {flaw: answer[..., 5] for flaw, answer in known.items()}, errors)
-    scene = a_scene(1, 2, 4, 3, 600)
-    by = replace(scene, origins=scene.origins + [[[50.0, 0, 0]]])
-    yield Probe("opacity of two rays that miss the box", lambda: rendered(render_rays, by)[1],
-                [[0.0, 0.0]])
-    scene, factors = a_scene(2, 1, 6, 5, 700), randn(2, 1, 6, seed=800)
-    names, sizes = ("density", "shade", "colour"), (2, 2, 10)
-
-    def slope():
-        leaves = {name: torch.tensor(scene.conditions[name], requires_grad=True) for name in names}
-        fixed = {"sharpness": torch.tensor(scene.conditions["sharpness"])}
-        features, opacity = rendered(render_rays, scene, leaves | fixed)
-        answer = (factors[..., :5] * features).sum() + (factors[..., 5] * opacity).sum()
-        return gradient(answer, **leaves)
-
-    placed = [places(scene, at) for at in np.ndindex(2, 1)]  # these stay, whatever the field says
-
-    def summed(numbers, coarse=None):
-        parts = np.split(numbers, np.cumsum(sizes)[:-1])
-        changed = dict(zip(names, (parts[0], parts[1], parts[2].reshape(2, 5))))
-        changed = replace(scene, conditions=scene.conditions | changed)
-        return (factors.numpy() * picture(changed, None, placed, coarse)).sum()
-
-    numbers = np.concatenate([scene.conditions[name].ravel() for name in names])
-    yield Probe("gradient of a weighted sum of the results by density, shade and colour of the "
-                "field", slope, central_differences(summed, numbers),
-                {"coarse answers without gradient":
-                 central_differences(lambda x: summed(x, scene), numbers)},
-                errors | {"gradient stopped": "grad"})
-    scene = a_scene(1, 1, 6, 5, 900)
-    seeds = [torch.Generator().manual_seed(seed) for seed in (1, 2, 1)]
-    yield Probe("how many opacities differ, of one ray with torch.Generators of seed 1, 2 and 1",
-                lambda: len({rendered(render_rays, scene, generator=g)[1].item() for g in seeds}),
-                2, {"generator unused": 1}, errors={"generator always called": "callable"})
