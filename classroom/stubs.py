@@ -70,7 +70,11 @@ def imports_for(link: Link, tree: ast.Module, function: ast.FunctionDef) -> list
         names = [getattr(t, "name", None) or getattr(t, "id", None) for t in targets]
         own += [name for name in names if name in used and name != function.name
                 and not name.startswith("_")]
-    return lines + (["", f"from {link.module} import {', '.join(own)}"] if own else [])
+    line = f"from {link.module} import {', '.join(own)}"
+    if len(line) > 100:
+        begin = f"from {link.module} import ("
+        line = textwrap.fill(f"{begin}{', '.join(own)})", 100, subsequent_indent=" " * len(begin))
+    return lines + (["", line] if own else [])
 
 
 def stub(name: str, folder: Path) -> str:
