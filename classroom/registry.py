@@ -89,7 +89,7 @@ LINKS = (
     Link("Eq. 1", "hierarchical sampling", "render.hierarchical_samples", RENDERING, "eq1",
          "eq1_sampling",
          "t_k = CDF^-1(u_k),   CDF of the density that is w_i / sum w in bin i   [NeRF Sec. 5.2]"),
-    Link("Eq. 1", "compositing", "render.render_rays", RENDERING, "eq1", None,
+    Link("Eq. 1", "compositing", "render.render_rays", RENDERING, "eq1", "eq1_render",
          "M(ray) = sum_i w_i M(x_i)"),
     Link("Eq. 2", "L_total", "losses.total_loss", TOTAL, "eq2", "eq2",
          "L_total = lambda_rec L_rec + lambda_dis L_dis + lambda_v L_v"),

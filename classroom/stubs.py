@@ -12,18 +12,19 @@ import textwrap
 from pathlib import Path
 
 from classroom.checks import Exercise
-from classroom.questions import field, illumination, inputs, losses, pairs, sound
+from classroom.questions import (field, illumination, inputs, losses, pairs, rendering, sound,
+                                 whole_ray)
 from classroom.registry import ROOMS, ROOT, Link, link_of
 from tools.errors import InputError, replacing
 
 SESSIONS = {  # a course of six meetings, each with its exercises in order
     "What the field sees (Sec. 3.2)": "eq1_encoding eq1_conditioning eq1_rays",
-    "Volume rendering (Sec. 3.2)": "eq1_weights eq1_sampling",
+    "Volume rendering (Sec. 3.2)": "eq1_weights eq1_sampling eq1_render",
     "Comparing images (Sec. 3.3)": "eq2 eq3 eq5 eq4",
     "Codes, motion and light (Sec. 3.3, 4.1)": "eq6 contrast eq7 light",
     "The head's pose (Sec. 3.2)": "camera pose light_turned",
     "Sound and lips (Sec. 3.1, 3.4, 4.3)": "alignment eq9 eq8 sync"}
-MODULES = field, losses, pairs, illumination, inputs, sound
+MODULES = field, rendering, whole_ray, losses, pairs, illumination, inputs, sound
 FOUND = {e.name: e for module in MODULES for e in vars(module).values() if isinstance(e, Exercise)}
 EXERCISES = {name: FOUND[name] for names in SESSIONS.values() for name in names.split()}
 
@@ -70,7 +71,11 @@ def imports_for(link: Link, tree: ast.Module, function: ast.FunctionDef) -> list
         names = [getattr(t, "name", None) or getattr(t, "id", None) for t in targets]
         own += [name for name in names if name in used and name != function.name
                 and not name.startswith("_")]
-    return lines + (["", f"from {link.module} import {', '.join(own)}"] if own else [])
+    line = f"from {link.module} import {', '.join(own)}"
+    if len(line) > 100:
+        begin = f"from {link.module} import ("
+        line = textwrap.fill(f"{begin}{', '.join(own)})", 100, subsequent_indent=" " * len(begin))
+    return lines + (["", line] if own else [])
 
 
 def stub(name: str, folder: Path) -> str:
