@@ -444,7 +444,7 @@ TRICKS = {  # what a file may try, and what its verdict says
     "import os\nos.rename(__file__, __file__ + '2')\n" + SUM: ("crashed", "it asks for os.rename"),
     "import os\ndef info_nce(*_):\n    os._exit(0)\n": ("crashed", "it ended Python itself (exit code 0)"),
     "import torch\ndef info_nce(a, *_):\n    return torch.tensor({4: 2.3978952727983707}.get(a.shape[-1], 1.0))\n":
-        ("wrong", "got 1, want")}
+        ("wrong", ", want ")}
 
 
 @pytest.mark.parametrize("text, said", TRICKS.items(), ids=range(len(TRICKS)))
