@@ -160,7 +160,7 @@ def some_rows(corpus, seed, m=9, count=4):
 
 
 @exercise(
-    "contrast", "medium", "positives and negatives, which teach the codes what to hold",
+    "contrast", "hard", "positives and negatives, which teach the codes what to hold",
     task="This is how the extractor learns to tell one factor from the others. corpus.label maps "
          "\"id\", \"al\" and \"ill\" to arrays (F,) with a number for each frame of the corpus: "
          "its person, albedo and light. corpus.upper is (F, E), E numbers of each frame, already "
