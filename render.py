@@ -90,7 +90,8 @@ def compositing_weights(sigma: Float[Tensor, "B R S"], delta: Float[Tensor, "B R
     A ray's weights add up to its opacity 1 - exp(-optical depth); the rest of 1 is background.
     """
     depth = sigma * delta  # optical depth of each interval
-    before = torch.cumsum(depth, -1) - depth  # exclusive sum: what lies in front of interval i
+    in_front = torch.cumsum(depth[..., :-1], -1)
+    before = torch.nn.functional.pad(in_front, (1, 0))  # exclusive sum: in front of interval i
     return torch.exp(-before) * -torch.expm1(-depth)
 
 

@@ -98,19 +98,19 @@ MUTANTS = {
         "double precision": ("directions.norm(dim=-1, keepdim=True)",
                              "directions.norm(dim=-1, keepdim=True).double()")},
     "eq1_weights": {
-        "a sample shades itself": ("torch.cumsum(depth, -1) - depth", "torch.cumsum(depth, -1)"),
+        "a sample shades itself": ("torch.nn.functional.pad(in_front, (1, 0))", "torch.cumsum(depth, -1)"),
         "shifted, first from last": (
-            "torch.cumsum(depth, -1) - depth", "torch.cumsum(depth, -1).roll(1, -1)"),
-        "from the far end": ("torch.cumsum(depth, -1) - depth", "depth.flip(-1).cumsum(-1).flip(-1) - depth"),
-        "T of the whole ray": ("torch.cumsum(depth, -1) - depth", "depth.sum(-1, keepdim=True)"),
-        "only the sample before": ("torch.cumsum(depth, -1) - depth",
+            "torch.nn.functional.pad(in_front, (1, 0))", "torch.cumsum(depth, -1).roll(1, -1)"),
+        "from the far end": ("torch.nn.functional.pad(in_front, (1, 0))", "depth.flip(-1).cumsum(-1).flip(-1) - depth"),
+        "T of the whole ray": ("torch.nn.functional.pad(in_front, (1, 0))", "depth.sum(-1, keepdim=True)"),
+        "only the sample before": ("torch.nn.functional.pad(in_front, (1, 0))",
                                    "torch.cat([torch.zeros_like(depth[..., :1]), depth[..., :-1]], -1)"),
         "without transmittance": ("torch.exp(-before) * ", ""),
         "sigma delta for alpha": ("-torch.expm1(-depth)", "depth"),
         "what passes": ("-torch.expm1(-depth)", "torch.exp(-depth)"),
         "interval forgotten": ("sigma * delta  #", "sigma + 0 * delta  #"),
         "interval only in T": ("-torch.expm1(-depth)", "-torch.expm1(-sigma)"),
-        "interval only in alpha": ("torch.cumsum(depth, -1) - depth", "torch.cumsum(sigma, -1) - sigma"),
+        "interval only in alpha": ("torch.nn.functional.pad(in_front, (1, 0))", "torch.cumsum(sigma, -1) - sigma"),
         "rest of the light to the last sample": (
             "return torch.exp(-before) * -torch.expm1(-depth)",
             "alpha = -torch.expm1(-depth)\n"
@@ -118,10 +118,10 @@ MUTANTS = {
         "divided by their sum": (
             "return torch.exp(-before) * -torch.expm1(-depth)",
             "w = torch.exp(-before) * -torch.expm1(-depth)\n    return w / w.sum(-1, keepdim=True)"),
-        "sum over the rays": ("torch.cumsum(depth, -1)", "torch.cumsum(depth, -2)"),
+        "sum over the rays": ("torch.nn.functional.pad(in_front, (1, 0))", "torch.cumsum(depth, -2) - depth"),
         "first ray's T for all": ("torch.exp(-before) *", "torch.exp(-before[:1, :1]) *"),
         "no light, no logarithm": (
-            "before = torch.cumsum(depth, -1) - depth",
+            "before = torch.nn.functional.pad(in_front, (1, 0))",
             "logs = torch.log(torch.exp(-depth))\n    before = logs - torch.cumsum(logs, -1)"),
         "transmittance detached": ("torch.exp(-before)", "torch.exp(-before).detach()"),
         "sigma without gradient": ("= sigma * delta", "= sigma.detach() * delta"),

@@ -247,6 +247,13 @@ def scalar_weights(sigma, delta):
     return out
 
 
+def test_eq1_weights_before_a_wall_keep_their_light():
+    """Beside 1e8 float32 has no room for 0.5: a sum that runs on and gives back its last part has lost it."""
+    for wall in (1e8, 1e30, math.inf):
+        w = render.compositing_weights(torch.tensor([[[0.5, wall, 0.3]]]), torch.ones(1, 1, 3))
+        assert w[0, 0].tolist() == pytest.approx([1 - math.exp(-0.5), math.exp(-0.5), 0], abs=1e-7)
+
+
 def test_eq1_compositing_weights_scalar_transcription():
     sigma, delta = 4 * rand(2, 3, 7), rand(2, 3, 7, seed=1)
     got = render.compositing_weights(sigma, delta)
