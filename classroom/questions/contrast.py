@@ -36,7 +36,8 @@ def fixed_lengths(a, b, at_a, at_b):
     "eq9", "easy", "the cosine similarity",
     task="One number for each pair of vectors; vectors lie along the last axis, of which there may "
          "be no other. A zero vector has the similarity 0 to everything, and there the gradient is "
-         "0 by both vectors. A short vector is as good as a long one, down to a length of 1e-20. "
+         "0 by both vectors. A short vector is as good as a long one: in float64, which the "
+         "questions have, down to a length of 1e-20. "
          f"{DETACH_NOTHING}",
     hint="Without a guard a zero vector gives 0 / 0. A small number in the denominator, added or "
          "as a lower bound, is no guard: it changes short vectors, and a zero vector's gradient "
