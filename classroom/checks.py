@@ -59,6 +59,10 @@ class Verdict:
     mistake: str | None = None
 
 
+IN_PLACE = ("it changes an argument in place, and the program goes on using what it handed in: "
+            "work on a copy")
+
+
 class NoAnswer(Exception):
     """What a function returned cannot be judged; the text tells the student why."""
 
@@ -132,25 +136,43 @@ def watched(function: Callable) -> Callable:
     def call(*given, **named):
         arrays = list(arrays_in([given, named]))
         before = [np.array(as_numpy(a)) for a in arrays]
-        answer = function(*given, **named)
+        handed = copied([given, named])  # lists and dictionaries of its own, with the same arrays
+        answer = function(*handed[0], **handed[1])
         changed = [(as_numpy(a), old) for a, old in zip(arrays, before)
                    if not np.array_equal(as_numpy(a), old, equal_nan=old.dtype.kind == "f")]
         for now, old in changed:
             now[...] = old  # for the questions that come
-        if changed:
-            raise NoAnswer("it changes an argument in place, and the program goes on using what it "
-                           "handed in: work on a copy")
+        if changed or outline(handed) != outline([given, named]):
+            raise NoAnswer(IN_PLACE)
         return answer
     return call
 
 
 def arrays_in(value: object) -> Iterator[np.ndarray | torch.Tensor]:
-    """The arrays and tensors in lists, tuples and dictionaries, in order."""
+    """The arrays and tensors in lists, tuples, dictionaries and modules of torch, in order."""
     if isinstance(value, (np.ndarray, torch.Tensor)):
         yield value
+    elif isinstance(value, torch.nn.Module):
+        yield from value.parameters()
     elif isinstance(value, (list, tuple, dict)):
         for part in value.values() if isinstance(value, dict) else value:
             yield from arrays_in(part)
+
+
+def copied(value: object) -> object:
+    """The same with new lists and dictionaries."""
+    if isinstance(value, dict):
+        return {key: copied(part) for key, part in value.items()}
+    return type(value)(map(copied, value)) if type(value) in (list, tuple) else value
+
+
+def outline(value: object) -> object:
+    """Lists, dictionaries and the plain values in them; worker.py says what a call has left."""
+    if isinstance(value, dict):
+        return {str(key): outline(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [outline(part) for part in value]
+    return value if isinstance(value, (int, float, str)) else type(value).__name__
 
 
 def as_numpy(value: np.ndarray | torch.Tensor) -> np.ndarray:
@@ -197,8 +219,10 @@ def shape_of(array: np.ndarray) -> str:
 def describe(error: BaseException, function: Callable) -> str:
     """Kind, line of the student's file and first line of the text of an error, in one line."""
     text = shortened((str(error).strip().splitlines() or ["no text"])[0], 2 * CODE_SHOWN)
+    if "modified by an inplace operation" in str(error):
+        text = "it changes in place what autograd still needs for the gradient: work on a copy"
     file = getattr(getattr(function, "__code__", None), "co_filename", None)
-    at = getattr(error, "at", None) or last_line(error, file)
+    at = error.at if isinstance(error, StudentError) else last_line(error, file)
     if not at:
         return text
     return f"{kinds_of(error)[0]} in line {at[0]}, `{shortened(at[1])}`: {text}"

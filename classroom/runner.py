@@ -28,7 +28,8 @@ import numpy as np
 import torch
 
 from classroom import checks
-from classroom.checks import NoAnswer, StudentError, Verdict, arrays_in, diagnose
+from classroom.checks import (IN_PLACE, NoAnswer, StudentError, Verdict, arrays_in, diagnose,
+                              outline)
 from classroom.registry import ROOT, link_of
 from classroom.stubs import EXERCISES
 from tools.errors import InputError
@@ -53,6 +54,7 @@ class Worker:
 
     def __init__(self):
         self.process, self.deadline, self.limit, self.printed = None, 0.0, LIMIT, ""
+        self.asked = 0  # requests so far; each reply says which it is to
 
     def begin(self, name: str, file: Path, limit: float) -> str | None:
         """Load a student's file in a process of its own; returns what is wrong with it.
@@ -64,17 +66,20 @@ class Worker:
             self.start()
         self.deadline = time.monotonic() + limit
         job = {"module": link.module, "name": link.name, "file": str(file.resolve())}
-        return self.ask(job)["fault"]
+        return self.ask(job).get("fault")
 
     def start(self) -> None:
         """A new process. What it sends is read by a thread, so that waiting for it can end."""
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             [sys.executable, "-B", str(ROOT / "classroom" / "worker.py")], env=environment,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            start_new_session=True)
         self.replies: queue.SimpleQueue = queue.SimpleQueue()
-        threading.Thread(target=receive, args=(self.process.stdout, self.replies),
-                         daemon=True).start()
+        for pipe in (self.process.stdout, self.process.stderr):
+            trusted = pipe is self.process.stderr  # the student's process does not have it
+            threading.Thread(target=receive, args=(pipe, self.replies, trusted),
+                             daemon=True).start()
         try:
             self.replies.get(timeout=STARTING)  # Python and torch are loaded
         except queue.Empty:
@@ -83,33 +88,51 @@ class Worker:
 
     def ask(self, request: dict | None) -> dict:
         """Send a request and wait for its reply. Raises Ended, StudentError."""
-        message = pickle.dumps(request)
+        self.asked += 1
+        message = pickle.dumps(request and request | {"request": self.asked})
         try:
             self.process.stdin.write(struct.pack("<I", len(message)) + message)
             self.process.stdin.flush()
-            reply = self.replies.get(timeout=max(0.0, self.deadline - time.monotonic()))
+            reply, trusted = self.replies.get(timeout=max(0.0, self.deadline - time.monotonic()))
         except (BrokenPipeError, queue.Empty) as error:
             gone = isinstance(error, BrokenPipeError)
             self.close()
             if gone:
                 raise Ended("crashed", "it ended Python itself") from None
-            raise Ended("stopped", f"no answer after {self.limit:g} s; a loop without end?") from None
-        if "ended" in reply:
-            code = reply["ended"]
+            fault = f"no answer after {self.limit:g} s; a loop without end?"
+            raise Ended("stopped", fault) from None
+        if trusted:
+            code = reply.get("ended")
             raise Ended("crashed", f"it ended Python itself (exit code {code})")
-        self.printed += reply.pop("printed", "")
+        if reply.get("to") != self.asked:
+            raise self.disturbed()
+        self.printed += str(reply.pop("printed", ""))
         if "error" in reply:
-            error = reply["error"]
-            raise StudentError(error["text"], error["kinds"], error["at"] and tuple(error["at"]))
+            raise self.error_of(reply["error"])
         return reply
 
-    def finish(self) -> None:
-        """End the exercise; the worker waits for the next one."""
+    def error_of(self, error: dict) -> BaseException:
+        """The error that a reply tells of."""
         try:
-            self.deadline = time.monotonic() + LIMIT
+            at = error["at"] and (int(error["at"][0]), str(error["at"][1]))
+            return StudentError(str(error["text"]), list(map(str, error["kinds"])), at)
+        except (KeyError, TypeError, ValueError, IndexError):
+            return self.disturbed()
+
+    def disturbed(self) -> "Ended":
+        """What is raised where a reply is not one that worker.py writes; the process is ended."""
+        self.close()
+        return Ended("crashed", "it writes into the pipe between itself and the checker")
+
+    def finish(self) -> None:
+        """End the exercise; the worker waits for the next one, and has nothing more to say."""
+        self.deadline = time.monotonic() + LIMIT
+        try:
             self.ask(None)
-        except Ended:
-            pass
+        except Ended as ended:
+            more = not self.replies.empty()
+            if self.process is not None and (more or ended.args[0] == "stopped"):
+                self.close()
 
     def close(self) -> None:
         """End the process and all that it has started."""
@@ -120,19 +143,25 @@ class Worker:
         except (AttributeError, ProcessLookupError, PermissionError):  # no groups; gone
             self.process.kill()
         self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             pipe.close()
         self.process = None
 
 
-def receive(pipe, replies: queue.SimpleQueue) -> None:
-    """Read replies until the process ends. JSON only: what comes from there is not to be run."""
+def receive(pipe, replies: queue.SimpleQueue, trusted: bool) -> None:
+    """Read messages until the process ends. JSON only: what comes from there is not to be run.
+
+    trusted: of the worker itself, which tells when a student's process has ended.
+    """
     try:
         while len(head := pipe.read(4)) == 4:
-            replies.put(json.loads(pipe.read(struct.unpack("<I", head)[0])))
-    except (ValueError, OSError):  # damaged, or closed
-        pass
-    replies.put({"ended": -9})
+            message = json.loads(pipe.read(struct.unpack("<I", head)[0]))
+            replies.put((message if isinstance(message, dict) else {}, trusted))
+    except (ValueError, OSError, RecursionError, MemoryError):  # damaged, or closed
+        if not trusted:
+            replies.put(({}, False))
+    if trusted:
+        replies.put(({"ended": -9}, True))
 
 
 def decoded(value: dict):
@@ -172,17 +201,27 @@ def over_there(worker: Worker) -> Callable:
         plain = bare((given, named))
         reply = worker.ask({"do": "call", "given": plain[0], "named": plain[1], "leaves": leaves,
                             "seed": checks.run_seed})
-        for array, now in zip(arrays, map(decoded, reply["after"])):
-            take_over(array, now)
         outputs: list[torch.Tensor] = []
-        answer = with_outputs(reply["answer"], outputs)
+        try:
+            for array, now in zip(arrays, map(decoded, reply["after"])):
+                take_over(array, now)
+            answer = with_outputs(reply["answer"], outputs)
+            same = reply["outline"] == json.loads(json.dumps(outline(plain)))
+        except (KeyError, TypeError, ValueError, RecursionError, RuntimeError):
+            raise worker.disturbed() from None
+        if not same:
+            raise NoAnswer(IN_PLACE)
         if not outputs:
             return answer(())
 
         def backward(cotangents: tuple[torch.Tensor, ...]) -> list[torch.Tensor | None]:
             request = {"do": "backward", "number": reply["number"],
                        "cotangents": [c.detach() for c in cotangents]}
-            return [None if g is None else decoded(g) for g in worker.ask(request)["gradients"]]
+            found = worker.ask(request)
+            try:
+                return [None if g is None else decoded(g) for g in found["gradients"]]
+            except (KeyError, TypeError, ValueError):
+                raise worker.disturbed() from None
 
         return answer(Differentiable.apply(backward, outputs, *(arrays[i] for i in leaves)))
     return function
@@ -239,7 +278,7 @@ def judge(name: str, folder: Path, limit: float = LIMIT, worker: Worker | None =
     try:
         try:
             fault = running.begin(name, file, limit)
-            verdict = Verdict(name, "crashed", fault) if fault else \
+            verdict = Verdict(name, "crashed", str(fault)) if fault else \
                 diagnose(EXERCISES[name], over_there(running))
         except StudentError as error:  # while the file was loaded
             status = "not started" if "Borrowed" in error.kinds else "crashed"
@@ -268,7 +307,7 @@ def report(results: Iterator[tuple[Verdict, str]], count: int) -> list[Verdict]:
     """Print one line per exercise as it comes, below what its function printed, then a sum."""
     verdicts = []
     for verdict, printed in results:
-        lines = printed.splitlines()
+        lines = [readable(line) for line in printed.splitlines()]
         if len(lines) > PRINTED:
             lines = lines[:PRINTED] + [f"... {len(lines) - PRINTED} lines more"]
         for line in lines:
@@ -281,6 +320,11 @@ def report(results: Iterator[tuple[Verdict, str]], count: int) -> list[Verdict]:
     after = f"; next: {next_one} ({EXERCISES[next_one].rating})" if next_one else ""
     print(f"{passed} of {count} passed{after}")
     return verdicts
+
+
+def readable(line: str) -> str:
+    """A printed line without what moves the cursor or changes colours."""
+    return "".join(c if c.isprintable() or c == "\t" else "?" for c in line)
 
 
 def need_folder(folder: Path) -> None:

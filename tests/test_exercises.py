@@ -421,6 +421,7 @@ def test_a_syntax_error_shows_its_line(tmp_path, worker):
     assert judge("eq6") == "it is not Python: source code string cannot contain null bytes"
 
 
+OURS = "exec(text, ours := {'__name__': 'x'})\ndef info_nce(*given):\n    return ours['info_nce'](*given)\n"
 SUM = "def info_nce(anchor, positive, negatives, tau=0.5):\n    return anchor.sum()\n"
 TRICKS = {  # what a file may try, and what its verdict says
     "from losses import info_nce\n": ("not started", "info_nce is imported from losses.py, our own; write yours"),
@@ -444,7 +445,21 @@ TRICKS = {  # what a file may try, and what its verdict says
     "import os\nos.rename(__file__, __file__ + '2')\n" + SUM: ("crashed", "it asks for os.rename"),
     "import os\ndef info_nce(*_):\n    os._exit(0)\n": ("crashed", "it ended Python itself (exit code 0)"),
     "import torch\ndef info_nce(a, *_):\n    return torch.tensor({4: 2.3978952727983707}.get(a.shape[-1], 1.0))\n":
-        ("wrong", ", want ")}
+        ("wrong", ", want "),
+    "import os, losses\nos.fsdecode = lambda p: os.devnull\ntext = open(losses.__file__).read()\n" + OURS:
+        ("not started", "it reads losses.py"),
+    "import os, torch, losses\ntext = torch.from_file(losses.__file__, size=9, dtype=torch.uint8)\n" + OURS:
+        ("crashed", "it asks for torch.from_file"),
+    "import subprocess, sys\nsys.audit = lambda *_: None\nsubprocess.run(['true'])\n" + SUM:
+        ("crashed", "it asks for subprocess._fork_exec"),
+    "import ctypes\nctypes.CDLL(None)\n" + SUM: ("crashed", "it asks for ctypes.dlopen"),
+    "import losses\ntry:\n    open(losses.__file__)\nexcept Exception as error:\n    found = error.__traceback__\n"
+    "    while found.tb_next:\n        found = found.tb_next\n    found.tb_frame.f_locals['secret'].clear()\n" + SUM:
+        ("crashed", "'frozenset' object has no attribute 'clear'"),
+    f"open({str(stubs.ROOT / '.git' / 'HEAD')!r})\n" + SUM: ("crashed", "which no exercise needs"),
+    "import torch\ntorch.save({}, __file__.replace('eq8', 'eq9'))\n" + SUM: ("crashed", "it asks for torch.save"),
+    "import os\nos.mkdir(__file__.replace('eq8', 'eq9'))\n" + SUM: ("crashed", "it asks for os.mkdir")}
+FORGED = (b"5", b'{"fault": null}', b"[" * 200_000, b'{"ended": 0}', b'{"answer": 1, "to": 2}')
 
 
 @pytest.mark.parametrize("text, said", TRICKS.items(), ids=range(len(TRICKS)))
@@ -453,6 +468,63 @@ def test_a_trick_does_not_pass(text, said, tmp_path, worker):
     verdict = runner.judge("eq8", tmp_path, 20.0, worker)
     assert verdict.status == said[0] and said[1] in verdict.message, verdict
     assert sorted(p.name for p in tmp_path.iterdir()) == ["eq8.py"]
+
+
+@pytest.mark.parametrize("message", FORGED, ids=range(len(FORGED)))
+def test_a_forged_reply_ends_the_exercise_and_no_other(message, tmp_path, worker):
+    (tmp_path / "eq8.py").write_text(
+        f"import os, struct\nm = {message!r}\nfor pipe in range(3, 30):\n    try:\n        os.write(pipe, "
+        f"struct.pack('<I', len(m)) + m)\n    except OSError:\n        pass\n{SUM}")
+    write_answer(tmp_path, "eq2", our_body("eq2"))
+    verdict = runner.judge("eq8", tmp_path, 20.0, worker)
+    assert (verdict.status, verdict.message) == ("crashed", "it writes into the pipe between itself and the checker")
+    assert runner.judge("eq2", tmp_path, 20.0, worker).status == "passed"
+
+
+STAYS = """
+import __main__ as worker, json, os, pickle
+read, write, pipes = worker.read, worker.write, []
+def writes(pipe, message):
+    pipes[:] = [pipe]
+    write(pipe, message)
+def reads(pipe):
+    message = read(pipe)
+    if message and pickle.loads(message) is None:
+        write(pipes[0], json.dumps({"ended": 0}).encode())
+        while job := read(pipe):
+            job = pickle.loads(job)
+            worker.load = lambda file, name: lambda *_: 7
+            worker.serve(job, pipe, pipes[0])
+    return message
+worker.read, worker.write = reads, writes
+"""
+
+
+def test_a_process_that_stays_does_not_serve_the_next_exercise(tmp_path, worker):
+    """It says that it has ended; only the worker itself is believed."""
+    (tmp_path / "eq8.py").write_text(STAYS + SUM)
+    assert runner.judge("eq8", tmp_path, 20.0, worker).status == "wrong"
+    write_answer(tmp_path, "eq2", our_body("eq2"))
+    assert runner.judge("eq2", tmp_path, 20.0, worker).status == "passed"
+
+
+def test_lists_dictionaries_and_layers_that_are_changed_are_seen(tmp_path, worker):
+    layer = torch.nn.Linear(2, 1)
+    for body, given in (("return a.pop(0).sum()", [torch.ones(2)]), ("return a.setdefault('x', 2.0)", {}),
+                        ("a.weight.data.mul_(2); return b", layer)):
+        function = watched(asked_there(tmp_path, worker, body))
+        with pytest.raises(NoAnswer, match="changes an argument in place"):
+            function(given, 1, 2, 3)
+        worker.finish()
+        here = {"return a.pop(0).sum()": lambda a, *_: a.pop(0).sum(), "return a.setdefault('x', 2.0)":
+                lambda a, *_: a.setdefault("x", 2.0), "a.weight.data.mul_(2); return b":
+                lambda a, b, *_: a.weight.data.mul_(2) is None or b}[body]
+        with pytest.raises(NoAnswer, match="changes an argument in place"):
+            watched(here)(given, 1, 2, 3)
+
+
+def test_printed_lines_cannot_move_the_cursor():
+    assert runner.readable("\x1b[2Keq8 passed\t1") == "?[2Keq8 passed\t1"
 
 
 def test_what_one_file_changes_does_not_reach_another(tmp_path, worker):
