@@ -435,7 +435,7 @@ TRICKS = {  # what a file may try, and what its verdict says
     "from classroom.questions import losses\n" + SUM: ("not started", "it reads classroom/questions/"),
     "from classroom import checks\nchecks.equal = lambda *_: True\n" + SUM: ("not started", "it reads classroom/"),
     "import gc, types\nours = [o for o in gc.get_objects() if type(o) is types.FunctionType and o.__name__ == "
-    "'info_nce']\ninfo_nce = ours[0]\n": ("crashed", "IndexError"),
+    "'info_nce']\ninfo_nce = ours[0]\n": ("crashed", "it asks for gc.get_objects"),
     "import numpy, torch\nnumpy.allclose = torch.allclose = lambda *_, **__: True\n" + SUM: ("wrong", "got 8, want"),
     "class Equal:\n    def __eq__(self, other):\n        return True\ndef info_nce(*_):\n    return Equal()\n":
         ("wrong", "the function returns a Equal, not a tensor"),
