@@ -35,27 +35,30 @@ def plot(name: str, drawn: Figure) -> None:
     _keep(name, Image.open(data).convert("RGB"))
 
 
-def sheet(name: str, rows: list, top: Sequence[str] = (),
-          left: Sequence[str] = ()) -> None:
+def sheet(name: str, rows: list, top: Sequence = (), left: Sequence[str] = ()) -> None:
     """Write and show rows of pictures of one size, enlarged to WIDTH in all, with labels.
 
     A picture: uint8 (H, W, 3), or in [0, 1]: (3, H, W) in colour, (H, W) as a heat map, black 0.
-    top: a label per column, left: a label per row.
+    top: a label per column, or a list of such labels per row; left: a label per row.
     """
     rows = [[_pixels(one) for one in row] for row in rows]
     columns = max(map(len, rows))
     font = ImageFont.load_default(LETTERS)
     words = [line for text in left for line in text.split("\n")]
     margin = max([round(font.getlength(word)) + 8 for word in words], default=0)
+    heads = top if top and not isinstance(top[0], str) else [top]
     head = LETTERS + 8 if top else 0
     width = (WIDTH - margin) // columns - GAP
     height = round(width * rows[0][0].shape[0] / rows[0][0].shape[1])
-    canvas = Image.new("RGB", (WIDTH, head + len(rows) * (height + GAP)), "white")
+    size = WIDTH, len(heads) * head + len(rows) * (height + GAP)
+    canvas = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(canvas)
-    for c, text in enumerate(top):
-        draw.text((margin + c * (width + GAP) + width // 2, 2), text, "black", font, anchor="ma")
+    for r, texts in enumerate(heads):
+        for c, text in enumerate(texts):
+            at = margin + c * (width + GAP) + width // 2, 2 + r * (head + height + GAP)
+            draw.text(at, text, "black", font, anchor="ma")
     for r, row in enumerate(rows):
-        at = head + r * (height + GAP)
+        at = head * min(r + 1, len(heads)) + r * (height + GAP)
         if left:
             draw.text((2, at + height // 2), left[r], "black", font, anchor="lm")
         for c, one in enumerate(row):

@@ -74,16 +74,16 @@ def suitability(corpus: Corpus, name: str, anchors: Int[np.ndarray, "A"],
 
     Row i of `frames` has the candidates of frame anchors[i], by their numbers in the corpus. Two
     tables (A, m): the largest is the best, -inf stands where a frame may not be one. Frames differ
-    by d, the distance between their corpus.upper, what brows and eyes do.
+    by d, the Euclidean distance of their corpus.upper, what brows and eyes do.
 
     name "ex" (expression): the positive is another person's, the nearer the better, so its entry is
-    -d; in a row that shows the anchor's person only, that person's. A negative is the same
-    person's, the farther the better: d. The anchor may be neither.
+    -d. If all frames of a row show the anchor's person, its other frames may be the positive. A
+    negative is the same person's, the farther the better: d. The anchor may be neither.
 
-    name "id", "al", "ill": frames share a number of the other two labels (0, 1 or 2), and of the
-    expression exp(-d / the row's mean d), 1 where all d are 0. The positive has the anchor's label
-    and shares little: minus that sum. A negative has another label and shares much: the sum. The
-    anchor shares most with itself, and so comes last by itself.
+    name "id", "al", "ill": count how many of the other two labels agree (0, 1 or 2), and add what
+    is shared of the expression, exp(-d / the row's mean d), 1 where all d are 0. The positive has
+    the anchor's label and shares little: minus that sum. A negative has another label and shares
+    much: the sum. The anchor shares most with itself, and so comes last by itself.
     """
     away = np.linalg.norm(corpus.upper[frames] - corpus.upper[anchors, None], axis=-1)  # (A, m)
     alike = {label: corpus.label[label][frames] == corpus.label[label][anchors, None]

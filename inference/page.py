@@ -123,13 +123,15 @@ def expression_axis(run: Run, take: dict) -> Axis:
     table = run.codes.tables["ex"].weight.detach()
     if run.examples is None:
         middle = take["first"] + len(take["cam_to_head"]) // 2
-        return Axis(table[[middle]], ["that of a frame"], why=OLD)
+        return Axis(table[[middle]], ["of one training frame"], why=OLD)
     numbers = run.examples["ex"].tolist()
     return Axis(table[numbers], list(EXPRESSIONS), start=EXPRESSIONS.index("at rest"))
 
 
 OLD = ("This run was trained by an earlier version, whose checkpoint does not say which frames "
        "show what. Train again to slide here.")
+MUTE = ("This run was trained by an earlier version, whose checkpoint keeps no sentence. Train again "
+        "to hear one.")
 
 
 def yaw_axis(run: Run, take: dict, steps: int) -> Axis:
@@ -334,7 +336,7 @@ def sentence(run: Run, wave: Float[np.ndarray, "N"] | None
     if run.e_audio is None:
         return None, "This run was trained without the sync module, so no sound moves its lips."
     if wave is None and run.examples is None:
-        return None, OLD
+        return None, MUTE
     if wave is None:
         wave = run.examples["speech"].numpy() / np.float32(32767)
     return wave[:round(SPOKEN_SECONDS * SAMPLE_RATE)], ""

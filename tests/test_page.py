@@ -130,6 +130,30 @@ def test_an_address_holds_a_state_and_nonsense_in_it_does_no_harm(browser, coded
 
 
 @needs_browser
+def test_while_pictures_are_decoded_the_page_says_so(browser, coded_page, tmp_path):
+    text, slow = coded_page.read_text(), tmp_path / "slow.html"
+    decode = "return made.decode().then(() => made);"
+    assert text.count(decode) == 1
+    slow.write_text(text.replace(decode, "return new Promise(done => decoded.push(() => made.decode().then(() => "
+                                         "done(made))));").replace("let sheets", "const decoded = []; let sheets"))
+    browser.events.clear()
+    browser.call("Page.navigate", url="about:blank")
+    browser.call("Page.navigate", url=slow.as_uri())
+    browser.wait("typeof decoded !== 'undefined' && decoded.length === data.sheets.length")
+    assert browser.run("caption.textContent") == "Loading ..." and browser.run("play.disabled")
+    assert browser.run("[...pixels(picture).data].some(value => value)"), "nothing stands where the picture will be"
+    browser.run("document.getElementById('light').focus()")
+    browser.press("End")
+    browser.run("void decoded.forEach(go => go())")
+    browser.wait("decoded.length > data.sheets.length")  # the sentence's, when those of the sliders are there
+    assert decoded(seen(browser)) == COMBINATIONS.index((0, 1, 1, 1, 1, 0)) and browser.run("play.disabled")
+    browser.run("decoded.at(-1)()")
+    browser.wait("document.body.dataset.ready === 'yes'")
+    assert not browser.run("play.disabled") and "these positions" in browser.run("caption.textContent")
+    assert not browser.complaints() and not seen(browser, "change").any()
+
+
+@needs_browser
 def test_the_sentence_goes_with_its_sound_and_ends_where_the_sliders_are(browser, coded_page):
     browser.open(coded_page.as_uri())
     browser.run("document.getElementById('play').focus()")
@@ -319,7 +343,9 @@ def test_what_a_run_lacks_is_said_where_its_slider_is(browser, tmp_path, monkeyp
         assert disabled == off and browser.run("document.getElementById('yaw').max") == "3"
         assert says[1] in browser.run(f"document.getElementById('{says[0]}-says').textContent")
         assert browser.run("document.getElementById('play').disabled") == (which is not one)
-    assert browser.run("document.getElementById('talk-says').textContent") == page.OLD
+        asked = browser.run("[...document.querySelectorAll('summary')].filter(q => q.offsetHeight).map(q => q.innerText)")
+        assert [question[:4] for question in asked] == (["Open", "Turn"] if which is one else ["Turn"])
+    assert browser.run("document.getElementById('talk-says').textContent") == page.MUTE
 
 
 # ---- the file --------------------------------------------------------------------------------------
