@@ -36,10 +36,10 @@ class Recorder:
 
 
 def run(root, recorder, *asked):
-    """pytest, its exit status; no plugins but the recorder, no cache."""
+    """pytest, its exit status; no plugins but the recorder and that of pytest.ini's options, no cache."""
     import pytest
     without = [part for name in ("cacheprovider", "unraisableexception", "threadexception") for part in ("-p", f"no:{name}")]
-    return int(pytest.main(["-x", "-q", *without, "--rootdir", str(root), *asked], plugins=[recorder]))
+    return int(pytest.main(["-x", "-q", "-p", "xdist", "-n", "0", *without, "--rootdir", str(root), *asked], plugins=[recorder]))
 
 
 def tests_of(root, tests):

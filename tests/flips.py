@@ -88,12 +88,12 @@ FLIPS = {
          "(lambda a, p, n: F.triplet_margin_loss(a[:, None].expand_as(n), p[:, None].expand_as(n), n))(*triple)"),
         (TRAIN, "losses.info_nce(*triple, cfg.tau)", "losses.info_nce(*triple, 0.07)")],
     "Positives and negatives of three codes": [
-        ("data/sampling.py", "positives = _best(pool, -_shared(corpus, name, anchors, pool), 1)[:, 0]", "positives = pool[:, 0]"),
-        ("data/sampling.py", "return positives, _best(pool, _shared(corpus, name, anchors, pool), n)", "return positives, pool[:, :n]")],
+        ("data/sampling.py", "np.where(alike[name], -shared, -np.inf)", "np.where(alike[name], shared, -np.inf)"),
+        ("data/sampling.py", "return positives, _best(pool, score, n)", "return positives, pool[:, :n]")],
     "Positives and negatives of the expression": [
-        ("data/sampling.py", "np.where(person.all(1, keepdims=True), own, ~person)", "own"),
-        ("data/sampling.py", "farthest = _best(pool, _distance", "farthest = _best(pool, -_distance"),
-        ("data/sampling.py", "positives = _best(pool, -_distance(corpus, anchors, pool), 1)[:, 0]", "positives = pool[:, 0]")],
+        ("data/sampling.py", "np.where(alone, own, ~alike[\"id\"])", "own"),
+        ("data/sampling.py", "np.where(own, away, -np.inf)", "np.where(own, -away, -np.inf)"),
+        ("data/sampling.py", "np.where(positive, -away, -np.inf)", "np.where(positive, away, -np.inf)")],
     "The caption of Fig. 3": [(LOSSES, "(logits.logsumexp(1) - logits[:, 0]).mean()", "(logits[:, 0] - logits.logsumexp(1)).mean()")],
     "The distance of Eq. 9": [(LOSSES, "return (a * b).sum(-1)", "return 1 - (a * b).sum(-1)")],
     "An irrelevant sound": [value("apart: float = SYNC_FIELD(0.4)", "apart: float = SYNC_FIELD(0.0)"),
