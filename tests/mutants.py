@@ -36,7 +36,15 @@ MUTANTS = {
         "axes flattened": ("angles.cos()], -1)", "angles.cos()], -1).view(-1, 3 + 6 * n_freq)"),
         "x clamped": ("    scale =", "    x = x.clamp(-1, 1)\n    scale ="),
         "waves without gradient": ("(x[..., None, :] *", "(x.detach()[..., None, :] *"),
-        "double precision": ("dtype=x.dtype", "dtype=torch.float64")},
+        "double precision": ("dtype=x.dtype", "dtype=torch.float64"),
+        "single precision": ("angles.cos()], -1)", "angles.cos()], -1).float()"),
+        "frequencies in single precision": ("dtype=x.dtype", "dtype=torch.float32"),
+        "view of a transposed tensor": (
+            "torch.cat([x, angles.sin(), angles.cos()], -1)",
+            "torch.cat([x.view(-1, 3), angles.sin().reshape(len(x.view(-1, 3)), -1), angles.cos().reshape("
+            "len(x.view(-1, 3)), -1)], -1).reshape(*x.shape[:-1], -1)"),
+        "no frequency at all": ("angles.sin(), angles.cos()",
+                                "torch.cat([*angles.sin().split(3, -1)][:n_freq], -1), angles.cos()")},
     "eq1_conditioning": {
         "codes not scaled": ("code * math.sqrt(code.shape[-1])", "code"),
         "scaled by d": ("math.sqrt(code.shape[-1])", "code.shape[-1]"),
@@ -53,7 +61,11 @@ MUTANTS = {
         "without the axes": ("layer(c)[:, None, None]", "layer(c)"),
         "one axis short": ("layer(c)[:, None, None]", "layer(c)[:, None]"),
         "made unit length again": ("[code * math", "[F.normalize(code, dim=-1) * math"),
-        "a code without gradient": ("for code in codes]", "for code in [codes[0].detach(), *codes[1:]]]")},
+        "a code without gradient": ("for code in codes]", "for code in [codes[0].detach(), *codes[1:]]]"),
+        "layer without gradient": (
+            "layer(c)", "F.linear(c, layer.weight.detach(), None if layer.bias is None else layer.bias.detach())"),
+        "layer's bias for each code": (
+            "layer(c)", "(layer(c) + (0 if layer.bias is None else (len(codes) - 1) * layer.bias))")},
     "eq1_rays": {
         "pixel corners": ("+ 0.5) * stride", "+ 0.0) * stride"),
         "half an image pixel": ("+ 0.5) * stride", "* stride + 0.5)"),
@@ -96,7 +108,9 @@ MUTANTS = {
             "    return tuple(r.unflatten(1, (size // stride, -1)) for r in (origins, directions))"),
         "cam_to_head without gradient": ("in_camera @ cam_to_head", "in_camera @ cam_to_head.detach()"),
         "double precision": ("directions.norm(dim=-1, keepdim=True)",
-                             "directions.norm(dim=-1, keepdim=True).double()")},
+                             "directions.norm(dim=-1, keepdim=True).double()"),
+        "single precision": ("directions / directions.norm(dim=-1, keepdim=True)",
+                             "(directions / directions.norm(dim=-1, keepdim=True)).float()")},
     "eq1_weights": {
         "a sample shades itself": ("torch.nn.functional.pad(in_front, (1, 0))", "torch.cumsum(depth, -1)"),
         "shifted, first from last": (
@@ -126,7 +140,8 @@ MUTANTS = {
         "transmittance detached": ("torch.exp(-before)", "torch.exp(-before).detach()"),
         "sigma without gradient": ("= sigma * delta", "= sigma.detach() * delta"),
         "delta without gradient": ("= sigma * delta", "= sigma * delta.detach()"),
-        "double precision": ("= sigma * delta", "= sigma.double() * delta")},
+        "double precision": ("= sigma * delta", "= sigma.double() * delta"),
+        "single precision": ("= sigma * delta", "= sigma.float() * delta.float()")},
     "eq1_sampling": {
         "starts of the strata": ("0.5 if jitter is None", "0.0 if jitter is None"),
         "u from 0 to 1": ("(torch.arange(n, device=edges.device, dtype=edges.dtype) + offset) / n",
@@ -254,6 +269,30 @@ MUTANTS = {
             "    sigma, h = field.geometry(asked_at(t), conditions)",
             "    with torch.no_grad():\n        sigma, h = field.geometry(asked_at(t), conditions)"),
         "opacity without gradient": ("w.sum(-1)", "w.sum(-1).detach()"),
+        "last interval endless in both passes": (
+            "    def asked_at(t):",
+            "    from render import intervals as own\n"
+            "    intervals = lambda t, near, far: torch.cat([own(t, near, far)[..., :-1], "
+            "torch.full_like(t[..., :1], 1e10)], -1)\n\n"
+            "    def asked_at(t):"),
+        "sorted from far to near": ("t.argsort(-1)", "t.argsort(-1, descending=True)"),
+        "body for the box alone": ("x if body is None else field.joined(x, points(*body, t))", "x"),
+        "joined the other way round": ("joined(x, points(*body, t))", "joined(points(*body, t), x)"),
+        "coarse samples without jitter": ("uniform(generator, near, n_coarse)", "None"),
+        "jitter drawn in the other order": (
+            "    def asked_at(t):",
+            "    from render import uniform as draw\n"
+            "    early = draw(generator, near, n_fine) if n_fine else None\n"
+            "    drawn = iter([draw(generator, near, n_coarse), early])\n"
+            "    uniform = lambda *given: next(drawn)\n\n"
+            "    def asked_at(t):"),
+        "fine jitter from another generator": (
+            "uniform(generator, near, n_fine)",
+            "uniform(torch.Generator().manual_seed(0) if isinstance(generator, torch.Generator) else generator, "
+            "near, n_fine)"),
+        "fine answers without gradient": (
+            "        sigma_fine, h_fine = field",
+            "        with torch.no_grad():\n            sigma_fine, h_fine = field"),
         "gradient stopped": ("w_sorted = compositing_weights(sigma.gather",
                              "w_sorted = compositing_weights(sigma.detach().gather")},
     "eq2": {
@@ -363,6 +402,8 @@ MUTANTS = {
             "(m * image - m * image_gt)", "(m[0] * image - m[0] * image_gt)"),
         "half of the square": (".square().mean()", ".square().mean() / 2"),
         "mean before the square": (".square().mean()", ".mean().square()"),
+        "view of a transposed tensor": (
+            "(m * image - m * image_gt)", "(m.view(len(m), 1, -1) * (image - image_gt).view(len(m), 3, -1))"),
         "no gradient": (".mean()", ".mean().detach()"),
         "NumPy on the way": (
             "(m * image - m * image_gt)", "torch.as_tensor(m.numpy() * (image.numpy() - image_gt.numpy()))"),
@@ -762,7 +803,11 @@ MUTANTS = {
             ".astype(np.float32)", ".astype(np.float32).reshape(len(frame_times), -1)"),
         "mean of the window": (".astype(np.float32)", ".astype(np.float32).mean(1)"),
         "no array": (".astype(np.float32)", ".tolist()"),
-        "not float32": (".astype(np.float32)", ".astype(np.float64)")},
+        "not float32": (".astype(np.float32)", ".astype(np.float64)"),
+        "times in float32": (
+            "offsets = (", "times, frame_times, offsets = np.float32(times), np.float32(frame_times), ("),
+        "0 / 0 at a single vector": (
+            "np.where(times[right] > times[left], times[right] - times[left], 1.0)", "times[right] - times[left]")},
     "sync": {
         "a confidence for each frame": (
             "np.median(mean) - mean.min()",
@@ -802,7 +847,12 @@ MUTANTS = {
             "float(np.median(mean) - mean.min()), int(distances.shape[1] // 2 - mean.argmin())",
             "int(distances.shape[1] // 2 - mean.argmin()), float(np.median(mean) - mean.min())"),
         "even number of columns": ("distances.shape[1] % 2 == 0 or ", ""),
-        "column without a pair": (" or (count == 0).any()", "")},
+        "column without a pair": (" or (count == 0).any()", ""),
+        "a single shift refused": (
+            "distances.shape[1] % 2 == 0 or", "distances.shape[1] == 1 or distances.shape[1] % 2 == 0 or"),
+        "offset no int": ("int(distances.shape[1] // 2 - mean.argmin())",
+                          "float(distances.shape[1] // 2 - mean.argmin())"),
+        "means no array": ("mean.argmin()), mean", "mean.argmin()), mean.tolist()")},
     "contrast": {
         "anchor its own positive": (
             'np.where(alone, own, ~alike["id"])', 'np.where(alone, alike["id"], ~alike["id"])'),
@@ -818,6 +868,8 @@ MUTANTS = {
         "negatives of anybody": ("np.where(own, away", "np.where(frames != anchors[:, None], away"),
         "alone, no positive": ('np.where(alone, own, ~alike["id"])', '~alike["id"]'),
         "alone in all rows": (".all(1, keepdims=True)", ".all()"),
+        "alone by the first frame": (".all(1, keepdims=True)", "[:, :1]"),
+        "anchor known by its distance": ("frames != anchors[:, None]", "away > 0"),
         "negatives share the factor": (
             "np.where(alike[name], -np.inf, shared)", "np.where(alike[name], shared, -np.inf)"),
         "positive of another label": (

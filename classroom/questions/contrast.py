@@ -362,6 +362,8 @@ def eq8(info_nce):
     yield asked("3 anchors with 2 random negatives each, tau = 0.5, the default", random)
     acute = 3 * rand(2, 3, seed=3), rand(2, 3, seed=4) + 0.1, rand(2, 4, 3, seed=5) + 0.1
     yield asked("2 anchors with 4 negatives, all numbers above 0, tau = 0.3", acute, 0.3)
+    yield asked("2 anchors with 12 random negatives each",
+                (randn(2, 6, seed=10), randn(2, 6, seed=11), randn(2, 12, 6, seed=12)))
     yield asked("1 anchor with 1 negative, tau = 2",
                 (randn(1, 4, seed=6), randn(1, 4, seed=7), randn(1, 1, 4, seed=8)), 2.0)
     yield from gradient_probes(info_nce, right_loss, dict(zip(CUT, random)), "3 random anchors",

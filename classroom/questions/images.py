@@ -125,7 +125,7 @@ def eq4(perceptual_loss):
 @exercise(
     "eq5", "easy", "the photometric loss",
     task="m is the soft mask of the face, one channel for all three colours. A render can leave "
-         f"[0, 1], and counts as it is. {DETACH_NOTHING}",
+         f"[0, 1], and counts as it is. Images may be transposed tensors. {DETACH_NOTHING}",
     hint="m belongs to the image: it is inside the norm.",
     mistakes={
         "mask not squared": "The mask is inside the norm: m(I) - m(I_GT) is squared with it.",
@@ -153,6 +153,8 @@ def eq4(perceptual_loss):
         "first mask for all": "Each image of the batch has its own mask.",
         "half of the square": "There is no 1/2 in Eq. 5.",
         "mean before the square": "First square each difference, then take the mean.",
+        "view of a transposed tensor": "A transposed image does not lie in memory in order, and "
+                                       "cannot be viewed in another shape: reshape it.",
         **HINTS})
 def eq5(photometric_loss):
     def right(i, g, m):
@@ -180,7 +182,7 @@ def eq5(photometric_loss):
         "first mask for all": lambda i, g, m: right(i, g, m[:1]),
         "half of the square": lambda i, g, m: right(i, g, m) / 2,
         "mean before the square": lambda i, g, m: (m * (i - g)).mean() ** 2,
-        **dict.fromkeys(HINTS, right)}
+        **dict.fromkeys((*HINTS, "view of a transposed tensor"), right)}
 
     def asked(situation, inputs, scale=1.0, meaning=""):
         numbers = [x.numpy() for x in inputs]
@@ -199,6 +201,10 @@ def eq5(photometric_loss):
     yield asked("3 images of 2 x 1 pixels", [rand(3, 3, 2, 1, seed=3), rand(3, 3, 2, 1, seed=4),
                                              rand(3, 1, 2, 1, seed=5)])
     yield asked("images of about 1e-4, times 1e8", [1e-4 * image, 1e-4 * image_gt, m], 1e8)
+    turned = lambda: photometric_loss(*(x.transpose(2, 3) for x in (image, image_gt, m)))
+    yield Probe("the same 2 random images, transposed", turned,
+                right(*(x.numpy() for x in (image, image_gt, m))),
+                errors={"view of a transposed tensor": "reshape("})
     yield Probe("the masks are 0 everywhere",
                 lambda: photometric_loss(image.clone(), image_gt.clone(), 0 * m), 0.0)
     small = {"image": 4 * rand(2, 3, 2, 1, seed=6) - 1.5, "image_gt": rand(2, 3, 2, 1, seed=7),

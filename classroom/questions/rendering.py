@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from classroom.checks import Probe, exercise, gradient, rand, randn
-from classroom.questions.field import BYTES, CUT, central_differences, size_of_number
+from classroom.questions.field import BYTES, BYTES_64, CUT, central_differences, size_of_number
 
 # -------------------------------------------------------------------------------- weights of a ray
 
@@ -63,7 +63,7 @@ OF_WEIGHTS = (*IN_FRONT, "sigma delta for alpha", "what passes", "interval forgo
     task="B images, R rays, S samples from near to far along the last axis. A ray's weights may "
          "add up to less than 1: the rest is for the background, and no sample's. sigma can be 0, "
          "or so large that nothing passes. The result can be differentiated by sigma and by delta, "
-         "and has their type (float32 stays float32).",
+         "and has their type (float32 stays float32, float64 stays float64).",
     hint="How much light reaches sample 1, how much sample 2? Write down T_1, T_2, T_3; which "
          "intervals does T_i know of, and does it know its own?",
     mistakes={
@@ -90,7 +90,8 @@ OF_WEIGHTS = (*IN_FRONT, "sigma delta for alpha", "what passes", "interval forgo
                                   "carry a gradient.",
         "sigma without gradient": "The gradient must reach sigma: no detach, no NumPy.",
         "delta without gradient": "The gradient must reach delta, too.",
-        "double precision": "float32 in, float32 out."})
+        "double precision": "float32 in, float32 out.",
+        "single precision": "float64 in, float64 out."})
 def eq1_weights(compositing_weights):
     ask = lambda sigma, delta: compositing_weights(torch.tensor(sigma), torch.tensor(delta))
     two = np.full((1, 1, 2), 2.0), np.full((1, 1, 2), 0.5)
@@ -106,7 +107,7 @@ def eq1_weights(compositing_weights):
         flaws = [f for f in OF_WEIGHTS if sigma[0, 0].size > 1 or f in ("what passes",
                  "sigma delta for alpha", "interval forgotten", "interval only in T")]
         flaws += ["transmittance detached", "sigma without gradient", "delta without gradient",
-                  "double precision", "no light, no logarithm"]  # values are right
+                  "double precision", "single precision", "no light, no logarithm"]  # values are right
         yield Probe(situation, lambda: ask(sigma, delta), weights_of(sigma, delta),
                     {flaw: weights_of(sigma, delta, flaw) for flaw in flaws})
     wall = np.array([[[0.0, 1e4, 3.0], [1.0, 0.0, 1e4]]])
@@ -131,6 +132,9 @@ def eq1_weights(compositing_weights):
                     errors={f"{name} without gradient": CUT})
     yield Probe(BYTES, lambda: size_of_number(compositing_weights(
         *(torch.tensor(part).float() for part in random))), 4, {"double precision": 8})
+    yield Probe(BYTES_64, lambda: size_of_number(ask(*random)), 8, {"single precision": 4})
+    yield Probe("2 x 3 rays with five random samples in float64, to 9 digits",
+                lambda: ask(*random), weights_of(*random), tolerance=1e-9)
 
 
 # --------------------------------------------------------------------------------- samples of a ray
