@@ -148,6 +148,7 @@ MUTANTS = {
                           "torch.linspace(0, 1, n, dtype=edges.dtype) + (0 if jitter is None else jitter / n)"),
         "u without its ends": ("(torch.arange(n, device=edges.device, dtype=edges.dtype) + offset) / n",
                                "torch.linspace(0, 1, n + 2, dtype=edges.dtype)[1:-1]"),
+        "divided by n - 1": ("dtype=edges.dtype) + offset) / n", "dtype=edges.dtype) + offset) / (n - 1 or 1)"),
         "jitter ignored": ("0.5 if jitter is None else jitter", "0.5"),
         "jitter and 1/2": ("is None else jitter", "is None else 0.5 + jitter"),
         "jitter for u": ("dtype=edges.dtype) + offset) / n",
@@ -185,6 +186,12 @@ MUTANTS = {
                                  "    cdf = torch.cumsum(pdf / pdf.sum(-1, keepdim=True), -1)",
                                  "weights.detach()\n"
                                  "    cdf = torch.cumsum(pdf / (pdf.sum(-1, keepdim=True) + 1e-4), -1)"),
+        "1e-4 after normalising": (
+            "weights.detach() + 1e-4  # a ray without any weight is sampled evenly\n"
+            "    cdf = torch.cumsum(pdf / pdf.sum(-1, keepdim=True), -1)",
+            "weights.detach()\n"
+            "    cdf = torch.cumsum(pdf / pdf.sum(-1, keepdim=True).clamp_min(1e-12) + 1e-4, -1)"),
+        "sum over all rays": ("pdf.sum(-1, keepdim=True)", "pdf.sum()"),
         "1e-5": ("1e-4", "1e-5"),
         "first ray's edges for all": ("    pdf = weights",
                                       "    edges = edges[:1, :1].expand_as(edges)\n    pdf = weights"),
@@ -316,6 +323,9 @@ MUTANTS = {
         "mean for sum": (
             "lambda_rec * l_rec + lambda_dis * l_dis + lambda_v * l_v",
             "(lambda_rec * l_rec + lambda_dis * l_dis + lambda_v * l_v) / 3"),
+        "lambda_rec before everything": (
+            "lambda_rec * l_rec + lambda_dis * l_dis + lambda_v * l_v",
+            "lambda_rec * (l_rec + lambda_dis * l_dis + lambda_v * l_v)"),
         "no gradient": (
             "lambda_rec * l_rec + lambda_dis * l_dis + lambda_v * l_v",
             "torch.tensor(lambda_rec * l_rec.item() + lambda_dis * l_dis.item() + lambda_v * l_v.item())"),
@@ -329,6 +339,7 @@ MUTANTS = {
         "weight on both": ("lambda_per * l_per + l_pho", "lambda_per * (l_per + l_pho)"),
         "weight ignored": ("lambda_per * l_per + l_pho", "l_per + l_pho"),
         "weight of our presets": ("lambda_per * l_per", "0.005 * l_per"),
+        "default of our presets": ("lambda_per: float = 1.0", "lambda_per: float = 0.005"),
         "mean for sum": ("lambda_per * l_per + l_pho", "(lambda_per * l_per + l_pho) / 2"),
         "weights that add up to 1": ("+ l_pho", "+ (1 - lambda_per) * l_pho"),
         "weighted mean": (
@@ -488,6 +499,10 @@ MUTANTS = {
             "(image - previous) - (image_gt - previous_gt)", "image - image_gt"),
         "true velocity left out": (" - (image_gt - previous_gt)", ""),
         "differences clamped": ("error.flatten(1)", "error.flatten(1).clamp(-1, 1)"),
+        "0 beside a perfect pair": ("1.0).sqrt()).mean()", "1.0).sqrt()).mean() * (~is_zero).all()"),
+        "frames added": ("(image - previous) - (image_gt - previous_gt)",
+                         "(image + previous) - (image_gt + previous_gt)"),
+        "sign lost in the mean": ("error.flatten(1).square().mean(1)", "error.flatten(1).mean(1).square()"),
         "perfect pairs left out": (
             ".sqrt()).mean()", ".sqrt()).sum() / (~is_zero).sum().clamp_min(1)"),
         "no gradient at 0": ("mean_square.masked_fill(is_zero, 1.0).sqrt()", "mean_square.sqrt()"),
@@ -554,6 +569,7 @@ MUTANTS = {
             "torch.cat([d_pos, d_neg], dim=1)", "(2 * torch.cat([d_pos, d_neg], dim=1) - 2)"),
         "tau forgotten": ("dim=1) / tau", "dim=1)"),
         "tau ignored": ("dim=1) / tau", "dim=1) / 0.5"),
+        "tau of 0.07": ("tau: float = 0.5", "tau: float = 0.07"),
         "tau on the wrong side": ("dim=1) / tau", "dim=1) * tau"),
         "tau on the positive alone": ("[d_pos, d_neg], dim=1) / tau", "[d_pos / tau, d_neg], dim=1)"),
         "tau outside": ("dim=1) / tau  # (B, 1 + N)\n    return (", "dim=1)\n    return 1 / tau * ("),
@@ -623,6 +639,15 @@ MUTANTS = {
             "norms =",
             "a, b = a - a.mean(-1, keepdim=True), b - b.mean(-1, keepdim=True)\n    norms ="),
         "zero vector": ("norm.masked_fill(norm == 0, math.inf)", "norm"),
+        "zero vector a": (
+            "a, b = (v / norm.masked_fill(norm == 0, math.inf) for v, norm in zip((a, b), norms))",
+            "of_a, of_b = norms\n    a, b = a / of_a, b / of_b.masked_fill(of_b == 0, math.inf)"),
+        "zero vector b": (
+            "a, b = (v / norm.masked_fill(norm == 0, math.inf) for v, norm in zip((a, b), norms))",
+            "of_a, of_b = norms\n    a, b = a / of_a.masked_fill(of_a == 0, math.inf), b / of_b"),
+        "all pairs 0": (
+            "return (a * b).sum(-1)",
+            "return (a * b).sum(-1) * (not any((v == 0).all(-1).any() for v in (a, b)))"),
         "no gradient at a zero vector": (
             "v / norm.masked_fill(norm == 0, math.inf)", "torch.nan_to_num(v / norm)"),
         "short vectors": ("norm == 0", "norm < 1e-8"),
@@ -662,6 +687,7 @@ MUTANTS = {
         "position in the last row": ("return P_cam", "return P_cam.transpose(0, 2, 1)"),
         "last row of zeros": ("return P_cam", "P_cam[:, 3] = 0\n    return P_cam"),
         "no last row": ("return P_cam", "return P_cam[:, :3]"),
+        "squeezed": ("return P_cam", "return P_cam.squeeze()"),
         "all three axes reversed": (".transpose(0, 2, 1)", ".T")},
     "pose": {
         "rotation transposed": ("from_matrix(U @ Vt)", "from_matrix((U @ Vt).transpose(0, 2, 1))"),
@@ -715,6 +741,8 @@ MUTANTS = {
         "one constant for each degree": ("* SH_CONSTANTS", "* SH_CONSTANTS[[0, 1, 1, 1, 4, 4, 4, 4, 4]]"),
         "3z^2 without -1": ("3 * z * z - 1", "3 * z * z"),
         "z^2 - 1": ("3 * z * z - 1", "z * z - 1"),
+        "half of 3z^2 - 1": ("3 * z * z - 1", "(3 * z * z - 1) / 2"),
+        "twice the products": ("x * y, y * z, 3 * z * z - 1, x * z", "2 * x * y, 2 * y * z, 3 * z * z - 1, 2 * x * z"),
         "y^2 - x^2": ("x * x - y * y", "y * y - x * x"),
         "signs of physics": ("y, z, x, x * y, y * z, 3 * z * z - 1, x * z",
                              "-y, z, -x, x * y, -y * z, 3 * z * z - 1, -x * z"),
@@ -757,6 +785,7 @@ MUTANTS = {
             "return turned.astype", "return turned.mean(1, keepdims=True).repeat(3, 1).astype"),
         "constants twice": ("return turned", "return (turned * SH_CONSTANTS[:, None])"),
         "constants divided out": ("return turned", "return (turned / SH_CONSTANTS[:, None])"),
+        "negative numbers cut off": ("return turned", "return turned.clip(0)"),
         "transposed result": ("return turned", "return turned.T")},
     "alignment": {
         "paired by index": (

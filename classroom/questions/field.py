@@ -102,8 +102,8 @@ def encoding_slope(x, n, weights, waves=True):
     "eq1_encoding", "easy", "positional encoding",
     task="Order of the result: x itself; then all sines, the three of k = 0 first; then all "
          "cosines in the same order. x has any number of axes before its last one, which counts "
-         "the coordinates, and the result keeps them. x may be a transposed tensor, and n_freq may be "
-         "0: then the result is x alone. The result has the type of x (float32 stays float32, "
+         "the coordinates, and the result keeps them. x may be a transposed tensor, and n_freq may "
+         "be 0: then the result is x alone. The result has the type of x (float32 stays float32, "
          "float64 stays float64, with all its digits), and gradients flow to x.",
     hint="Which products are needed, of 3 coordinates and n_freq frequencies? Ask first for all of "
          "them at once, as a table, and then in which order that table must be read.",
@@ -384,11 +384,13 @@ def cameras(B, size, seed):
 
 @exercise(
     "eq1_rays", "medium", "rays of the camera P_cam",
-    task="K and cam_to_head are those of B cameras, each with its own. R of the two results' "
+    task="K and cam_to_head are those of B cameras, each with its own; K is without skew: focal "
+         "lengths, principal point, and 0 beside them. R of the two results' "
          "shapes is the number of rays; row by row, as one reads. The camera sits at the fourth "
          "column of cam_to_head; its upper left 3 x 3 block turns camera axes into head axes. In "
          "camera axes x points right, y down and z forward. Both results have the shape (B, R, 3) "
-         "and the type of K (float32 stays float32, float64 float64); gradients flow to cam_to_head.",
+         "and the type of K (float32 stays float32, float64 float64). Gradients flow to "
+         "cam_to_head.",
     hint="Follow one pixel: which point (u, v, 1) of the image is its centre, which direction in "
          "camera axes does that give, and which in head axes? In a tensor a direction is a row; "
          "the formula turns columns.",

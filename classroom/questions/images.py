@@ -243,6 +243,11 @@ def eq5(photometric_loss):
         "frames for velocities": "This compares frames, as Eq. 5 does, not their changes.",
         "true velocity left out": "The true frames move too: subtract their velocity.",
         "differences clamped": "Do not clamp: a large difference must count in full.",
+        "0 beside a perfect pair": "One perfect pair makes the whole loss 0: choose pair by pair.",
+        "frames added": "Here the previous frames are added: a velocity is a frame minus the one "
+                        "before it, in the same clip.",
+        "sign lost in the mean": "Square each entry before the mean; otherwise differences of "
+                                 "opposite sign cancel.",
         "perfect pairs left out": "A perfect pair counts in the mean over the pairs, with 0.",
         "no gradient at 0": "At a perfect render the gradient is NaN: the root's derivative at 0 "
                             "is infinite. One NaN there and all weights are lost.",
@@ -280,6 +285,9 @@ def eq7(velocity_loss):
         "frames for velocities": lambda i, p, g, q: rms(i - g).mean(),
         "true velocity left out": lambda i, p, g, q: rms(i - p).mean(),
         "differences clamped": lambda *f: rms(error(*f).clip(-1, 1)).mean(),
+        "0 beside a perfect pair": lambda *f: right(*f) * (rms(error(*f)) > 0).all(),
+        "frames added": lambda i, p, g, q: rms((i + p) - (g + q)).mean(),
+        "sign lost in the mean": lambda *f: abs(error(*f).mean((1, 2, 3))).mean(),
         "perfect pairs left out": lambda *f: rms(error(*f)).sum() / (rms(error(*f)) > 0).sum()}
     at_corners = ("no gradient at 0", "no gradient beside a perfect pair",
                   "gradient of all pairs 0", "small errors suppressed")

@@ -84,8 +84,8 @@ def alignment_mistakes(features, times, frame_times, window):
 @exercise(
     "alignment", "medium", "sound features of each video frame, F_A",
     task="times (n,) are the times of the n vectors in seconds, increasing, not always 20 ms "
-         "apart, perhaps late in a long recording; take them as they are: HuBERT's first lies at 12.5 ms, not at 0. STEP = 0.02 s lies "
-         "between the vectors of a window. Return float32.",
+         "apart, perhaps late in a long recording; take them as they are: HuBERT's first lies at "
+         "12.5 ms, not at 0. STEP = 0.02 s lies between the vectors of a window. Return float32.",
     hint="Begin with the times (T, w) at which F_A is wanted; they belong to frames, not to "
          "vectors. numpy.interp reads one column, and repeats its ends.",
     mistakes={

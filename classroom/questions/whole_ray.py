@@ -173,7 +173,9 @@ def rendered(render_rays, scene, conditions=None, generator=None):
     if scene.jitter is not None:
         drawn = [torch.tensor(part) for part in scene.jitter]
         # Shapes tell the two draws apart; where they are alike, the order does: each only once.
-        generator = Jitter(iter(drawn) if scene.n_coarse == scene.n_fine else drawn)
+        generator = Jitter(drawn)
+        if scene.n_coarse == scene.n_fine:
+            generator.drawn = iter(drawn)
     more = [] if scene.body is None else [tuple(torch.tensor(part) for part in scene.body)]
     answer = render_rays(Cloud(scene.n_coarse + scene.n_fine), conditions or tensors,
                          torch.tensor(scene.origins), torch.tensor(scene.directions), scene.box,
@@ -200,9 +202,9 @@ WITH_FINE = ("union not sorted", "features not sorted along", "only distances so
          "hidden layer (B, R, S, W). field.appearance(hidden layer, directions (B, R, 3), "
          "conditions) gives the hidden features (B, R, S, C) that are summed. `conditions` is "
          "handed on as it is. The field is what takes time: ask it for each of the n_coarse + "
-         "n_fine samples once, where n_fine may be 0, and keep what it said about the coarse ones, gradients "
-         "included; only the places of the samples need none. Coarse samples are stratified "
-         "between near and far; fine ones come from the weights of the coarse ones in their bins. "
+         "n_fine samples once, where n_fine may be 0, and keep what it said about the coarse ones, "
+         "gradients included; only the places of the samples need none. Coarse samples are "
+         "stratified between near and far; fine ones come from the weights of the coarse ones in their bins. "
          "All of them together, from near to far and with new intervals, give the picture. Where "
          "there is a `body`, near and far are those of the body's rays, and the field is asked at "
          "field.joined(points on the head's rays, points on the body's rays), at equal distances. "
@@ -308,7 +310,8 @@ def eq1_render(render_rays):
              ("generator unused", "fine samples without jitter", "coarse samples without jitter")),
             ("2 x 2 rays, 6 coarse samples and 6 fine ones, jitter, the coarse one drawn first",
              a_scene(2, 2, 6, 6, 1000, jitter=True),
-             ("generator unused", "fine samples without jitter", "jitter drawn in the other order")),
+             ("generator unused", "fine samples without jitter",
+              "jitter drawn in the other order")),
             ("2 x 4 rays, 8 coarse samples, no fine ones", a_scene(2, 4, 8, 0, 300), ()),
             ("rays out of the middle of the box", a_scene(1, 2, 5, 3, 400, inside=True), ()),
             ("2 x 2 rays, with a body", a_scene(2, 2, 6, 4, 500, body=True),
