@@ -36,7 +36,15 @@ MUTANTS = {
         "axes flattened": ("angles.cos()], -1)", "angles.cos()], -1).view(-1, 3 + 6 * n_freq)"),
         "x clamped": ("    scale =", "    x = x.clamp(-1, 1)\n    scale ="),
         "waves without gradient": ("(x[..., None, :] *", "(x.detach()[..., None, :] *"),
-        "double precision": ("dtype=x.dtype", "dtype=torch.float64")},
+        "double precision": ("dtype=x.dtype", "dtype=torch.float64"),
+        "single precision": ("angles.cos()], -1)", "angles.cos()], -1).float()"),
+        "frequencies in single precision": ("dtype=x.dtype", "dtype=torch.float32"),
+        "view of a transposed tensor": (
+            "torch.cat([x, angles.sin(), angles.cos()], -1)",
+            "torch.cat([x.view(-1, 3), angles.sin().reshape(len(x.view(-1, 3)), -1), angles.cos().reshape("
+            "len(x.view(-1, 3)), -1)], -1).reshape(*x.shape[:-1], -1)"),
+        "no frequency at all": ("angles.sin(), angles.cos()",
+                                "torch.cat([*angles.sin().split(3, -1)][:n_freq], -1), angles.cos()")},
     "eq1_conditioning": {
         "codes not scaled": ("code * math.sqrt(code.shape[-1])", "code"),
         "scaled by d": ("math.sqrt(code.shape[-1])", "code.shape[-1]"),
@@ -53,7 +61,11 @@ MUTANTS = {
         "without the axes": ("layer(c)[:, None, None]", "layer(c)"),
         "one axis short": ("layer(c)[:, None, None]", "layer(c)[:, None]"),
         "made unit length again": ("[code * math", "[F.normalize(code, dim=-1) * math"),
-        "a code without gradient": ("for code in codes]", "for code in [codes[0].detach(), *codes[1:]]]")},
+        "a code without gradient": ("for code in codes]", "for code in [codes[0].detach(), *codes[1:]]]"),
+        "layer without gradient": (
+            "layer(c)", "F.linear(c, layer.weight.detach(), None if layer.bias is None else layer.bias.detach())"),
+        "layer's bias for each code": (
+            "layer(c)", "(layer(c) + (0 if layer.bias is None else (len(codes) - 1) * layer.bias))")},
     "eq1_rays": {
         "pixel corners": ("+ 0.5) * stride", "+ 0.0) * stride"),
         "half an image pixel": ("+ 0.5) * stride", "* stride + 0.5)"),
@@ -96,7 +108,9 @@ MUTANTS = {
             "    return tuple(r.unflatten(1, (size // stride, -1)) for r in (origins, directions))"),
         "cam_to_head without gradient": ("in_camera @ cam_to_head", "in_camera @ cam_to_head.detach()"),
         "double precision": ("directions.norm(dim=-1, keepdim=True)",
-                             "directions.norm(dim=-1, keepdim=True).double()")},
+                             "directions.norm(dim=-1, keepdim=True).double()"),
+        "single precision": ("directions / directions.norm(dim=-1, keepdim=True)",
+                             "(directions / directions.norm(dim=-1, keepdim=True)).float()")},
     "eq1_weights": {
         "a sample shades itself": ("torch.nn.functional.pad(in_front, (1, 0))", "torch.cumsum(depth, -1)"),
         "shifted, first from last": (
@@ -126,13 +140,15 @@ MUTANTS = {
         "transmittance detached": ("torch.exp(-before)", "torch.exp(-before).detach()"),
         "sigma without gradient": ("= sigma * delta", "= sigma.detach() * delta"),
         "delta without gradient": ("= sigma * delta", "= sigma * delta.detach()"),
-        "double precision": ("= sigma * delta", "= sigma.double() * delta")},
+        "double precision": ("= sigma * delta", "= sigma.double() * delta"),
+        "single precision": ("= sigma * delta", "= sigma.float() * delta.float()")},
     "eq1_sampling": {
         "starts of the strata": ("0.5 if jitter is None", "0.0 if jitter is None"),
         "u from 0 to 1": ("(torch.arange(n, device=edges.device, dtype=edges.dtype) + offset) / n",
                           "torch.linspace(0, 1, n, dtype=edges.dtype) + (0 if jitter is None else jitter / n)"),
         "u without its ends": ("(torch.arange(n, device=edges.device, dtype=edges.dtype) + offset) / n",
                                "torch.linspace(0, 1, n + 2, dtype=edges.dtype)[1:-1]"),
+        "divided by n - 1": ("dtype=edges.dtype) + offset) / n", "dtype=edges.dtype) + offset) / (n - 1 or 1)"),
         "jitter ignored": ("0.5 if jitter is None else jitter", "0.5"),
         "jitter and 1/2": ("is None else jitter", "is None else 0.5 + jitter"),
         "jitter for u": ("dtype=edges.dtype) + offset) / n",
@@ -170,6 +186,12 @@ MUTANTS = {
                                  "    cdf = torch.cumsum(pdf / pdf.sum(-1, keepdim=True), -1)",
                                  "weights.detach()\n"
                                  "    cdf = torch.cumsum(pdf / (pdf.sum(-1, keepdim=True) + 1e-4), -1)"),
+        "1e-4 after normalising": (
+            "weights.detach() + 1e-4  # a ray without any weight is sampled evenly\n"
+            "    cdf = torch.cumsum(pdf / pdf.sum(-1, keepdim=True), -1)",
+            "weights.detach()\n"
+            "    cdf = torch.cumsum(pdf / pdf.sum(-1, keepdim=True).clamp_min(1e-12) + 1e-4, -1)"),
+        "sum over all rays": ("pdf.sum(-1, keepdim=True)", "pdf.sum()"),
         "1e-5": ("1e-4", "1e-5"),
         "first ray's edges for all": ("    pdf = weights",
                                       "    edges = edges[:1, :1].expand_as(edges)\n    pdf = weights"),
@@ -254,6 +276,30 @@ MUTANTS = {
             "    sigma, h = field.geometry(asked_at(t), conditions)",
             "    with torch.no_grad():\n        sigma, h = field.geometry(asked_at(t), conditions)"),
         "opacity without gradient": ("w.sum(-1)", "w.sum(-1).detach()"),
+        "last interval endless in both passes": (
+            "    def asked_at(t):",
+            "    from render import intervals as own\n"
+            "    intervals = lambda t, near, far: torch.cat([own(t, near, far)[..., :-1], "
+            "torch.full_like(t[..., :1], 1e10)], -1)\n\n"
+            "    def asked_at(t):"),
+        "sorted from far to near": ("t.argsort(-1)", "t.argsort(-1, descending=True)"),
+        "body for the box alone": ("x if body is None else field.joined(x, points(*body, t))", "x"),
+        "joined the other way round": ("joined(x, points(*body, t))", "joined(points(*body, t), x)"),
+        "coarse samples without jitter": ("uniform(generator, near, n_coarse)", "None"),
+        "jitter drawn in the other order": (
+            "    def asked_at(t):",
+            "    from render import uniform as draw\n"
+            "    early = draw(generator, near, n_fine) if n_fine else None\n"
+            "    drawn = iter([draw(generator, near, n_coarse), early])\n"
+            "    uniform = lambda *given: next(drawn)\n\n"
+            "    def asked_at(t):"),
+        "fine jitter from another generator": (
+            "uniform(generator, near, n_fine)",
+            "uniform(torch.Generator().manual_seed(0) if isinstance(generator, torch.Generator) else generator, "
+            "near, n_fine)"),
+        "fine answers without gradient": (
+            "        sigma_fine, h_fine = field",
+            "        with torch.no_grad():\n            sigma_fine, h_fine = field"),
         "gradient stopped": ("w_sorted = compositing_weights(sigma.gather",
                              "w_sorted = compositing_weights(sigma.detach().gather")},
     "eq2": {
@@ -277,6 +323,9 @@ MUTANTS = {
         "mean for sum": (
             "lambda_rec * l_rec + lambda_dis * l_dis + lambda_v * l_v",
             "(lambda_rec * l_rec + lambda_dis * l_dis + lambda_v * l_v) / 3"),
+        "lambda_rec before everything": (
+            "lambda_rec * l_rec + lambda_dis * l_dis + lambda_v * l_v",
+            "lambda_rec * (l_rec + lambda_dis * l_dis + lambda_v * l_v)"),
         "no gradient": (
             "lambda_rec * l_rec + lambda_dis * l_dis + lambda_v * l_v",
             "torch.tensor(lambda_rec * l_rec.item() + lambda_dis * l_dis.item() + lambda_v * l_v.item())"),
@@ -290,6 +339,7 @@ MUTANTS = {
         "weight on both": ("lambda_per * l_per + l_pho", "lambda_per * (l_per + l_pho)"),
         "weight ignored": ("lambda_per * l_per + l_pho", "l_per + l_pho"),
         "weight of our presets": ("lambda_per * l_per", "0.005 * l_per"),
+        "default of our presets": ("lambda_per: float = 1.0", "lambda_per: float = 0.005"),
         "mean for sum": ("lambda_per * l_per + l_pho", "(lambda_per * l_per + l_pho) / 2"),
         "weights that add up to 1": ("+ l_pho", "+ (1 - lambda_per) * l_pho"),
         "weighted mean": (
@@ -363,6 +413,8 @@ MUTANTS = {
             "(m * image - m * image_gt)", "(m[0] * image - m[0] * image_gt)"),
         "half of the square": (".square().mean()", ".square().mean() / 2"),
         "mean before the square": (".square().mean()", ".mean().square()"),
+        "view of a transposed tensor": (
+            "(m * image - m * image_gt)", "(m.view(len(m), 1, -1) * (image - image_gt).view(len(m), 3, -1))"),
         "no gradient": (".mean()", ".mean().detach()"),
         "NumPy on the way": (
             "(m * image - m * image_gt)", "torch.as_tensor(m.numpy() * (image.numpy() - image_gt.numpy()))"),
@@ -447,6 +499,10 @@ MUTANTS = {
             "(image - previous) - (image_gt - previous_gt)", "image - image_gt"),
         "true velocity left out": (" - (image_gt - previous_gt)", ""),
         "differences clamped": ("error.flatten(1)", "error.flatten(1).clamp(-1, 1)"),
+        "0 beside a perfect pair": ("1.0).sqrt()).mean()", "1.0).sqrt()).mean() * (~is_zero).all()"),
+        "frames added": ("(image - previous) - (image_gt - previous_gt)",
+                         "(image + previous) - (image_gt + previous_gt)"),
+        "sign lost in the mean": ("error.flatten(1).square().mean(1)", "error.flatten(1).mean(1).square()"),
         "perfect pairs left out": (
             ".sqrt()).mean()", ".sqrt()).sum() / (~is_zero).sum().clamp_min(1)"),
         "no gradient at 0": ("mean_square.masked_fill(is_zero, 1.0).sqrt()", "mean_square.sqrt()"),
@@ -513,6 +569,7 @@ MUTANTS = {
             "torch.cat([d_pos, d_neg], dim=1)", "(2 * torch.cat([d_pos, d_neg], dim=1) - 2)"),
         "tau forgotten": ("dim=1) / tau", "dim=1)"),
         "tau ignored": ("dim=1) / tau", "dim=1) / 0.5"),
+        "tau of 0.07": ("tau: float = 0.5", "tau: float = 0.07"),
         "tau on the wrong side": ("dim=1) / tau", "dim=1) * tau"),
         "tau on the positive alone": ("[d_pos, d_neg], dim=1) / tau", "[d_pos / tau, d_neg], dim=1)"),
         "tau outside": ("dim=1) / tau  # (B, 1 + N)\n    return (", "dim=1)\n    return 1 / tau * ("),
@@ -582,6 +639,15 @@ MUTANTS = {
             "norms =",
             "a, b = a - a.mean(-1, keepdim=True), b - b.mean(-1, keepdim=True)\n    norms ="),
         "zero vector": ("norm.masked_fill(norm == 0, math.inf)", "norm"),
+        "zero vector a": (
+            "a, b = (v / norm.masked_fill(norm == 0, math.inf) for v, norm in zip((a, b), norms))",
+            "of_a, of_b = norms\n    a, b = a / of_a, b / of_b.masked_fill(of_b == 0, math.inf)"),
+        "zero vector b": (
+            "a, b = (v / norm.masked_fill(norm == 0, math.inf) for v, norm in zip((a, b), norms))",
+            "of_a, of_b = norms\n    a, b = a / of_a.masked_fill(of_a == 0, math.inf), b / of_b"),
+        "all pairs 0": (
+            "return (a * b).sum(-1)",
+            "return (a * b).sum(-1) * (not any((v == 0).all(-1).any() for v in (a, b)))"),
         "no gradient at a zero vector": (
             "v / norm.masked_fill(norm == 0, math.inf)", "torch.nan_to_num(v / norm)"),
         "short vectors": ("norm == 0", "norm < 1e-8"),
@@ -621,6 +687,7 @@ MUTANTS = {
         "position in the last row": ("return P_cam", "return P_cam.transpose(0, 2, 1)"),
         "last row of zeros": ("return P_cam", "P_cam[:, 3] = 0\n    return P_cam"),
         "no last row": ("return P_cam", "return P_cam[:, :3]"),
+        "squeezed": ("return P_cam", "return P_cam.squeeze()"),
         "all three axes reversed": (".transpose(0, 2, 1)", ".T")},
     "pose": {
         "rotation transposed": ("from_matrix(U @ Vt)", "from_matrix((U @ Vt).transpose(0, 2, 1))"),
@@ -674,6 +741,8 @@ MUTANTS = {
         "one constant for each degree": ("* SH_CONSTANTS", "* SH_CONSTANTS[[0, 1, 1, 1, 4, 4, 4, 4, 4]]"),
         "3z^2 without -1": ("3 * z * z - 1", "3 * z * z"),
         "z^2 - 1": ("3 * z * z - 1", "z * z - 1"),
+        "half of 3z^2 - 1": ("3 * z * z - 1", "(3 * z * z - 1) / 2"),
+        "twice the products": ("x * y, y * z, 3 * z * z - 1, x * z", "2 * x * y, 2 * y * z, 3 * z * z - 1, 2 * x * z"),
         "y^2 - x^2": ("x * x - y * y", "y * y - x * x"),
         "signs of physics": ("y, z, x, x * y, y * z, 3 * z * z - 1, x * z",
                              "-y, z, -x, x * y, -y * z, 3 * z * z - 1, -x * z"),
@@ -716,6 +785,7 @@ MUTANTS = {
             "return turned.astype", "return turned.mean(1, keepdims=True).repeat(3, 1).astype"),
         "constants twice": ("return turned", "return (turned * SH_CONSTANTS[:, None])"),
         "constants divided out": ("return turned", "return (turned / SH_CONSTANTS[:, None])"),
+        "negative numbers cut off": ("return turned", "return turned.clip(0)"),
         "transposed result": ("return turned", "return turned.T")},
     "alignment": {
         "paired by index": (
@@ -762,7 +832,11 @@ MUTANTS = {
             ".astype(np.float32)", ".astype(np.float32).reshape(len(frame_times), -1)"),
         "mean of the window": (".astype(np.float32)", ".astype(np.float32).mean(1)"),
         "no array": (".astype(np.float32)", ".tolist()"),
-        "not float32": (".astype(np.float32)", ".astype(np.float64)")},
+        "not float32": (".astype(np.float32)", ".astype(np.float64)"),
+        "times in float32": (
+            "offsets = (", "times, frame_times, offsets = np.float32(times), np.float32(frame_times), ("),
+        "0 / 0 at a single vector": (
+            "np.where(times[right] > times[left], times[right] - times[left], 1.0)", "times[right] - times[left]")},
     "sync": {
         "a confidence for each frame": (
             "np.median(mean) - mean.min()",
@@ -802,7 +876,12 @@ MUTANTS = {
             "float(np.median(mean) - mean.min()), int(distances.shape[1] // 2 - mean.argmin())",
             "int(distances.shape[1] // 2 - mean.argmin()), float(np.median(mean) - mean.min())"),
         "even number of columns": ("distances.shape[1] % 2 == 0 or ", ""),
-        "column without a pair": (" or (count == 0).any()", "")},
+        "column without a pair": (" or (count == 0).any()", ""),
+        "a single shift refused": (
+            "distances.shape[1] % 2 == 0 or", "distances.shape[1] == 1 or distances.shape[1] % 2 == 0 or"),
+        "offset no int": ("int(distances.shape[1] // 2 - mean.argmin())",
+                          "float(distances.shape[1] // 2 - mean.argmin())"),
+        "means no array": ("mean.argmin()), mean", "mean.argmin()), mean.tolist()")},
     "contrast": {
         "anchor its own positive": (
             'np.where(alone, own, ~alike["id"])', 'np.where(alone, alike["id"], ~alike["id"])'),
@@ -818,6 +897,8 @@ MUTANTS = {
         "negatives of anybody": ("np.where(own, away", "np.where(frames != anchors[:, None], away"),
         "alone, no positive": ('np.where(alone, own, ~alike["id"])', '~alike["id"]'),
         "alone in all rows": (".all(1, keepdims=True)", ".all()"),
+        "alone by the first frame": (".all(1, keepdims=True)", "[:, :1]"),
+        "anchor known by its distance": ("frames != anchors[:, None]", "away > 0"),
         "negatives share the factor": (
             "np.where(alike[name], -np.inf, shared)", "np.where(alike[name], shared, -np.inf)"),
         "positive of another label": (

@@ -45,6 +45,8 @@ def encoding_by_einsum(x, n_freq):
 
 @right("eq1_encoding")
 def encoding_by_shifted_sine(x, n_freq):
+    if n_freq == 0:
+        return x
     angles = torch.cat([x * (math.pi * 2**k) for k in range(n_freq)], -1)
     return torch.cat([x, torch.sin(torch.cat([angles, angles + math.pi / 2], -1))], -1)
 

@@ -1206,7 +1206,7 @@ def eq7_float(image, previous, image_gt, previous_gt):
     return torch.tensor([math.sqrt(x) for x in d.square().mean((1, 2, 3)).tolist()]).mean()
 
 
-@wrong("eq7")
+@wrong("eq7", "frames added")
 def eq7_frames_of_the_wrong_clip(image, previous, image_gt, previous_gt):
     return safe_root(((image - previous_gt) - (image_gt - previous)).square().mean((1, 2, 3))).mean()
 

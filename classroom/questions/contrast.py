@@ -69,6 +69,9 @@ def fixed_lengths(a, b, at_a, at_b):
         "moved to [0, 1]": "Eq. 9 lies in [-1, 1]: 1 for the same direction, -1 for opposite ones.",
         "correlation": "Do not subtract the mean from a vector: that is the correlation.",
         "zero vector": "0 / 0 at a zero vector: its similarity is 0.",
+        "zero vector a": "0 / 0 where a is a zero vector: its similarity is 0, as that of b.",
+        "zero vector b": "0 / 0 where b is a zero vector: its similarity is 0, as that of a.",
+        "all pairs 0": "One zero vector makes the similarity 0 for all pairs: choose pair by pair.",
         "no gradient at a zero vector": "The value at a zero vector is right, its gradient is NaN: "
                                         "the 0 / 0 must not be computed at all.",
         "short vectors": "A short vector is as good as a long one: no small number in the "
@@ -102,7 +105,8 @@ def eq9(cosine_similarity):
         "negative values cut off": lambda a, b: cosines(a, b).clip(0),
         "moved to [0, 1]": lambda a, b: (cosines(a, b) + 1) / 2,
         "correlation": lambda a, b: cosines(centred(a), centred(b)),
-        **dict.fromkeys(("zero vector", "no gradient at a zero vector", "short vectors",
+        **dict.fromkeys(("zero vector", "zero vector a", "zero vector b", "all pairs 0",
+                         "no gradient at a zero vector", "short vectors",
                          "gradient at a zero vector", "lengths detached", "clamped", *HINTS),
                         cosines)}
     several = {  # these need an axis before the last
@@ -164,7 +168,9 @@ def zero_vectors(cosine_similarity, x, y):
     zero = 0 * x[:1]
     pairs = {"a": torch.cat([x[:1], zero, x[1:], zero]), "b": torch.cat([y, zero, zero])}
     want = cosines(pairs["a"].numpy(), pairs["b"].numpy())
-    unknown = {"zero vector": np.where(np.arange(4) == 0, want, np.nan)}
+    where = lambda *pairs: np.where(np.isin(np.arange(4), pairs), np.nan, want)
+    unknown = {"zero vector": where(1, 2, 3), "zero vector a": where(1, 3),
+               "zero vector b": where(2, 3), "all pairs 0": 0 * want}
     asked = "4 pairs, from the second one on with a zero vector"
     yield Probe(asked, lambda: cosine_similarity(*(v.clone() for v in pairs.values())), want,
                 unknown | dict.fromkeys(("no gradient at a zero vector",
@@ -305,6 +311,7 @@ CONTRAST_MISTAKES = {
                              "vectors, which is 2 d - 2.",
         "tau forgotten": "tau is missing: divide each cosine by tau before the exponential.",
         "tau ignored": "tau is an argument; 0.5 is only its default.",
+        "tau of 0.07": "0.07 is the tau of others; the default here is 0.5.",
         "tau on the wrong side": "tau divides the cosine inside the exponential.",
         "tau on the positive alone": "tau divides the cosines of the negatives too.",
         "tau outside": "tau divides each cosine inside its exponential, not the logarithm.",
@@ -338,6 +345,7 @@ def eq8(info_nce):
         a, p, n = (x.numpy() for x in inputs)
         tau = given[0] if given else 0.5
         known = answers(CONTRAST_MISTAKES, a, p, n, tau)
+        known["tau of 0.07"] = right_loss(a, p, n, *(given or [0.07]))
         ask = lambda: info_nce(*(x.clone() for x in inputs), *given)
         if epsilon:
             ask = whatever(ask, known, "epsilon in the logarithm", capped(a, p, n, tau))
@@ -362,6 +370,8 @@ def eq8(info_nce):
     yield asked("3 anchors with 2 random negatives each, tau = 0.5, the default", random)
     acute = 3 * rand(2, 3, seed=3), rand(2, 3, seed=4) + 0.1, rand(2, 4, 3, seed=5) + 0.1
     yield asked("2 anchors with 4 negatives, all numbers above 0, tau = 0.3", acute, 0.3)
+    yield asked("2 anchors with 12 random negatives each",
+                (randn(2, 6, seed=10), randn(2, 6, seed=11), randn(2, 12, 6, seed=12)))
     yield asked("1 anchor with 1 negative, tau = 2",
                 (randn(1, 4, seed=6), randn(1, 4, seed=7), randn(1, 1, 4, seed=8)), 2.0)
     yield from gradient_probes(info_nce, right_loss, dict(zip(CUT, random)), "3 random anchors",

@@ -14,6 +14,7 @@ from classroom.checks import NoAnswer, Probe, exercise, gradient, rand, randn
 
 CUT = "detach"  # in every error about a gradient that was cut, by us or by torch
 BYTES = "bytes of a number of the result, for float32 arguments"
+BYTES_64 = "bytes of a number of the result, for float64 arguments"
 
 
 def pair(answer, what):
@@ -44,6 +45,7 @@ FREQUENCIES = {  # what is taken for pi 2^k, by the mistake
     "frequencies spread evenly": lambda n: (PI * np.linspace(1, 2 ** (n - 1), n)).tolist(),
     "half the frequencies": lambda n: [PI * 2.0 ** (k - 1) for k in range(n)],
     "highest first": lambda n: [PI * 2.0 ** k for k in reversed(range(n))]}
+IN_FLOAT32 = "frequencies in single precision"
 
 
 def doubling(n):
@@ -80,6 +82,8 @@ ORDERS = ("sine and cosine in turn", "cosines first", "sines twice", "cosines le
 def encoding(x, n, flaw=None):
     """Points (..., 3) -> (..., C)."""
     frequencies = FREQUENCIES.get(flaw, doubling)(n)
+    if flaw == IN_FLOAT32:
+        frequencies = [float(np.float32(w)) for w in frequencies]
     x = x.clip(-1, 1) if flaw == "x clamped" else x
     rows = [encoded(point, frequencies, flaw) for point in x.reshape(-1, 3).tolist()]
     return np.array(rows).reshape(*x.shape[:-1], -1).round(12)  # cos(pi / 2) is told as 0
@@ -98,8 +102,9 @@ def encoding_slope(x, n, weights, waves=True):
     "eq1_encoding", "easy", "positional encoding",
     task="Order of the result: x itself; then all sines, the three of k = 0 first; then all "
          "cosines in the same order. x has any number of axes before its last one, which counts "
-         "the coordinates, and the result keeps them. The result has the type of x (float32 stays "
-         "float32), and gradients flow to x.",
+         "the coordinates, and the result keeps them. x may be a transposed tensor, and n_freq may "
+         "be 0: then the result is x alone. The result has the type of x (float32 stays float32, "
+         "float64 stays float64, with all its digits), and gradients flow to x.",
     hint="Which products are needed, of 3 coordinates and n_freq frequencies? Ask first for all of "
          "them at once, as a table, and then in which order that table must be read.",
     mistakes={
@@ -127,7 +132,14 @@ def encoding_slope(x, n, weights, waves=True):
         "x clamped": "x is taken as it is, outside [-1, 1], too: no clamp, no remainder.",
         "waves without gradient": "The gradient must reach x through the sines and cosines, too: "
                                   "no detach, no NumPy on the way.",
-        "double precision": "float32 in, float32 out: make the frequencies with the type of x."})
+        "double precision": "float32 in, float32 out: make the frequencies with the type of x.",
+        "single precision": "float64 in, float64 out: keep the type of x.",
+        IN_FLOAT32: "With float64 the frequencies need all its digits: torch makes float32, unless "
+                    "told dtype=x.dtype.",
+        "view of a transposed tensor": "A transposed x does not lie in memory in order, and cannot "
+                                       "be viewed in another shape: reshape it.",
+        "no frequency at all": "n_freq = 0 leaves x alone: an empty list of sines can be neither "
+                               "stacked nor concatenated by itself."})
 def eq1_encoding(positional_encoding):
     quarter = np.full((1, 3), 0.25)
     beyond = np.array([[1.7, -2.3, 0.4]]) + 0.1 * rand(1, 3).numpy()
@@ -139,7 +151,9 @@ def eq1_encoding(positional_encoding):
                             ("x of shape (3,), n_freq = 5", random[0, 0], 5)):
         mistaken = {flaw: encoding(x, n, flaw) for flaw in (*FREQUENCIES, *ORDERS)}
         mistaken["x clamped"] = encoding(x, n, "x clamped")
-        mistaken |= dict.fromkeys(("waves without gradient", "double precision"), encoding(x, n))
+        mistaken |= dict.fromkeys(("waves without gradient", "double precision",
+                                   "single precision", IN_FLOAT32, "no frequency at all",
+                                   "view of a transposed tensor"), encoding(x, n))
         if x.ndim > 2:
             mistaken["axes flattened"] = encoding(x.reshape(-1, 3), n)
         yield Probe(situation, lambda: positional_encoding(torch.tensor(x), n), encoding(x, n),
@@ -156,6 +170,18 @@ def eq1_encoding(positional_encoding):
                 errors={"waves without gradient": CUT})
     yield Probe(BYTES, lambda: size_of_number(positional_encoding(torch.tensor(random).float(), 3)),
                 4, {"double precision": 8})
+    yield Probe(BYTES_64, lambda: size_of_number(positional_encoding(torch.tensor(random), 3)), 8,
+                {"single precision": 4})
+    yield Probe("x of shape (2, 4, 3) in float64, n_freq = 10, to 9 digits",
+                lambda: positional_encoding(torch.tensor(random), 10), encoding(random, 10),
+                {IN_FLOAT32: encoding(random, 10, IN_FLOAT32)}, tolerance=1e-9)
+    yield Probe("x of shape (4, 2, 3), the transpose of a tensor (2, 4, 3), n_freq = 2",
+                lambda: positional_encoding(torch.tensor(random).transpose(0, 1), 2),
+                encoding(random.transpose(1, 0, 2), 2),
+                errors={"view of a transposed tensor": "reshape("})
+    yield Probe("x of shape (2, 4, 3), n_freq = 0",
+                lambda: positional_encoding(torch.tensor(random), 0), random,
+                errors={"no frequency at all": "empty"})
 
 
 SCALES = {  # what is taken for sqrt(d) of code i; sizes are all d, B the number of frames
@@ -178,7 +204,8 @@ def biases(codes, weight, bias, flaw=None):
         scaled = scaled[::-1]
     if flaw == "first frame for all":
         scaled = [np.repeat(code[:1], B, 0) for code in scaled]
-    out = np.concatenate(scaled, -1) @ weight.T + (0 if flaw == "layer's own bias" else bias)
+    times = {"layer's own bias": 0, "layer's bias for each code": len(codes)}.get(flaw, 1)
+    out = np.concatenate(scaled, -1) @ weight.T + times * bias
     if flaw == "batch taken for rays":
         return out[None, :, None]
     if flaw == "one axis short":
@@ -193,7 +220,8 @@ def biases(codes, weight, bias, flaw=None):
          "torch.nn.Linear, with or without a bias of its own. Return its output for the codes, "
          "each times the root of its number of entries, with the shape (B, 1, 1, W): added to "
          "W_x x of shape (B, R, S, W), it gives the same numbers as the concatenation would. "
-         "Gradients flow to every code; take the codes as they are given.",
+         "Gradients flow to every code and to the layer's weights; take the codes as they are "
+         "given.",
     hint="What does c hold, and in which order? Which axes does a code have, and which does W_x x "
          "have? A number that the whole frame shares needs axes of length 1 for the others.",
     mistakes={
@@ -221,7 +249,11 @@ def biases(codes, weight, bias, flaw=None):
                           "two axes of length 1.",
         "made unit length again": "The codes have unit length already. To normalise them once more "
                                   "takes away the gradient along the code.",
-        "a code without gradient": "The gradient must reach every code: no detach, no NumPy."})
+        "a code without gradient": "The gradient must reach every code: no detach, no NumPy.",
+        "layer without gradient": "The layer is trained, too: use it as it is, not copies of its "
+                                  "weights (.data, .detach()).",
+        "layer's bias for each code": "The layer's own bias counts once for all codes together, "
+                                      "not once for each."})
 def eq1_conditioning(code_bias):
     def case(B, sizes, width, bias, seed):
         codes = [randn(B, d, seed=seed + i).numpy() for i, d in enumerate(sizes)]
@@ -243,7 +275,8 @@ def eq1_conditioning(code_bias):
         flaws += ["made unit length again", "a code without gradient"]  # values are right
         flaws += ["codes in another order"] if len(sizes) > 1 else []
         flaws += ["first frame for all"] if B > 1 else []
-        flaws += ["layer's own bias"] if bias else []
+        flaws += ["layer without gradient"]
+        flaws += ["layer's own bias", "layer's bias for each code"] if bias else []
         yield Probe(situation, lambda: code_bias(layer, [torch.tensor(code) for code in codes]),
                     biases(codes, *found), {flaw: biases(codes, *found, flaw) for flaw in flaws})
     codes, layer, (weight,) = case(3, (5, 2, 7), 4, False, 80)
@@ -260,8 +293,13 @@ def eq1_conditioning(code_bias):
     flat = lambda parts: np.concatenate([part.ravel() for part in parts])
     tangent = [g - (g * code).sum(1, keepdims=True) * code for g, code in zip(along, codes)]
     yield Probe("gradient of a weighted sum of the result by the codes", slope, flat(along),
-                {"made unit length again": flat(tangent)},
+                {"made unit length again": flat(tangent), "layer without gradient": flat(along)},
                 errors={"a code without gradient": CUT})
+    scaled = np.concatenate([math.sqrt(code.shape[1]) * code for code in codes], 1)
+    yield Probe("gradient of a weighted sum of the result by layer.weight", lambda: gradient(
+        weights * code_bias(layer, [torch.tensor(code) for code in codes]).reshape(weights.shape),
+        **{"layer.weight": layer.weight}), weights[:, 0, 0].numpy().T @ scaled,
+        errors={"layer without gradient": "gradient"})
 
 
 # --------------------------------------------------------------------------------------------- rays
@@ -346,11 +384,13 @@ def cameras(B, size, seed):
 
 @exercise(
     "eq1_rays", "medium", "rays of the camera P_cam",
-    task="K and cam_to_head are those of B cameras, each with its own. R of the two results' "
+    task="K and cam_to_head are those of B cameras, each with its own; K is without skew: focal "
+         "lengths, principal point, and 0 beside them. R of the two results' "
          "shapes is the number of rays; row by row, as one reads. The camera sits at the fourth "
          "column of cam_to_head; its upper left 3 x 3 block turns camera axes into head axes. In "
          "camera axes x points right, y down and z forward. Both results have the shape (B, R, 3) "
-         "and the type of K (float32 stays float32); gradients flow to cam_to_head.",
+         "and the type of K (float32 stays float32, float64 float64). Gradients flow to "
+         "cam_to_head.",
     hint="Follow one pixel: which point (u, v, 1) of the image is its centre, which direction in "
          "camera axes does that give, and which in head axes? In a tensor a direction is a row; "
          "the formula turns columns.",
@@ -387,7 +427,8 @@ def cameras(B, size, seed):
         "rays as a picture": "The rays stand in one row, (B, R, 3), not in a square.",
         "cam_to_head without gradient": "The gradient must reach cam_to_head, in origins and in "
                                         "directions: no numbers taken out of it, no detach.",
-        "double precision": "float32 in, float32 out: make the grid with the type of K."})
+        "double precision": "float32 in, float32 out: make the grid with the type of K.",
+        "single precision": "float64 in, float64 out: keep the type of K."})
 def eq1_rays(pixel_rays):
     what = "origins and directions"
     ask = lambda K, P, *rest: pair(pixel_rays(torch.tensor(K).float(), torch.tensor(P).float(),
@@ -400,7 +441,7 @@ def eq1_rays(pixel_rays):
                  not (stride == 1 and f in ("half an image pixel", "stride forgotten"))]
         origins, directions = rays(K, P, size, stride)
         square = B, size // stride, size // stride, 3
-        silent = "cam_to_head without gradient", "double precision"
+        silent = "cam_to_head without gradient", "double precision", "single precision"
         yield Probe(f"directions of the rays, {situation}", lambda: ask(K, P, size, stride)[1],
                     directions, {f: rays(K, P, size, stride, f)[1] for f in flaws} |
                     {"rays as a picture": directions.reshape(square)} |
@@ -442,6 +483,12 @@ def eq1_rays(pixel_rays):
                     errors={"cam_to_head without gradient": CUT}, tolerance=5e-4)
     yield Probe(BYTES, lambda: max(size_of_number(part) for part in ask(K, P, 4, 2)), 4,
                 {"double precision": 8})
+    double = lambda: pair(pixel_rays(torch.tensor(K), torch.tensor(P), 4, 2), what)
+    yield Probe(BYTES_64, lambda: min(size_of_number(part) for part in double()), 8,
+                {"single precision": 4})
+    for part, name in enumerate(("origins", "directions")):
+        yield Probe(f"{name} of the rays of 2 cameras in float64, to 9 digits",
+                    lambda: double()[part], rays(K, P, 4, 2)[part], tolerance=1e-9)
 
 
 def central_differences(function, x, step=1e-5):

@@ -42,6 +42,8 @@ def light_mistakes(n):
         "one constant for each degree": P * FACTORS[[0, 1, 1, 1, 4, 4, 4, 4, 4]],
         "3z^2 without -1": (P + one[6]) * FACTORS,
         "z^2 - 1": (P - 2 * z * z * one[6]) * FACTORS,
+        "half of 3z^2 - 1": P * (1 - one[6] / 2) * FACTORS,
+        "twice the products": P * (1 + one[4] + one[5] + one[7]) * FACTORS,
         "y^2 - x^2": P * (1 - 2 * one[8]) * FACTORS,
         "signs of physics": P * np.array([1, -1, 1, -1, 1, -1, 1, -1, 1]) * FACTORS,
         "y and z swapped": polynomials(n[..., [0, 2, 1]]) * FACTORS,
@@ -76,6 +78,9 @@ def light_mistakes(n):
         "3z^2 without -1": "The seventh is 3z^2 - 1; otherwise it also holds a part of the "
                            "constant light.",
         "z^2 - 1": "The seventh is 3z^2 - 1: its mean over all directions has to be 0.",
+        "half of 3z^2 - 1": "The seventh is 3z^2 - 1 times its factor, which has the 1/2 of "
+                            "Legendre's polynomial in it.",
+        "twice the products": "The products are xy, yz and xz, once: their factor has the 2 in it.",
         "y^2 - x^2": "The last one is x^2 - y^2.",
         "signs of physics": "These harmonics have no factor (-1)^m (Condon and Shortley's sign): "
                             "the second is +y, the fourth +x.",
@@ -152,6 +157,7 @@ def turn_mistakes(sh, R):
         "mean colour for all": want.mean(1, keepdims=True).repeat(3, 1),
         "constants twice": want * FACTORS[:, None],
         "constants divided out": want / FACTORS[:, None],
+        "negative numbers cut off": np.maximum(want, 0),
         "transposed result": want.T}
     return known
 
@@ -185,6 +191,8 @@ def turn_mistakes(sh, R):
         "constants twice": "sh_basis has the constants in it already; they act twice here.",
         "constants divided out": "The result is in numbers of the harmonics, with their constants; "
                                  "these are the coefficients of bare polynomials times too much.",
+        "negative numbers cut off": "The numbers of a light may be negative; max(0, .) belongs to "
+                                    "the shading.",
         "transposed result": "The result is (9, 3): a row per harmonic, a column per colour."})
 def light_turned(rotate_light):
     rng = numpy_rng(5)

@@ -125,7 +125,7 @@ def eq4(perceptual_loss):
 @exercise(
     "eq5", "easy", "the photometric loss",
     task="m is the soft mask of the face, one channel for all three colours. A render can leave "
-         f"[0, 1], and counts as it is. {DETACH_NOTHING}",
+         f"[0, 1], and counts as it is. Images may be transposed tensors. {DETACH_NOTHING}",
     hint="m belongs to the image: it is inside the norm.",
     mistakes={
         "mask not squared": "The mask is inside the norm: m(I) - m(I_GT) is squared with it.",
@@ -153,6 +153,8 @@ def eq4(perceptual_loss):
         "first mask for all": "Each image of the batch has its own mask.",
         "half of the square": "There is no 1/2 in Eq. 5.",
         "mean before the square": "First square each difference, then take the mean.",
+        "view of a transposed tensor": "A transposed image does not lie in memory in order, and "
+                                       "cannot be viewed in another shape: reshape it.",
         **HINTS})
 def eq5(photometric_loss):
     def right(i, g, m):
@@ -180,7 +182,7 @@ def eq5(photometric_loss):
         "first mask for all": lambda i, g, m: right(i, g, m[:1]),
         "half of the square": lambda i, g, m: right(i, g, m) / 2,
         "mean before the square": lambda i, g, m: (m * (i - g)).mean() ** 2,
-        **dict.fromkeys(HINTS, right)}
+        **dict.fromkeys((*HINTS, "view of a transposed tensor"), right)}
 
     def asked(situation, inputs, scale=1.0, meaning=""):
         numbers = [x.numpy() for x in inputs]
@@ -199,6 +201,10 @@ def eq5(photometric_loss):
     yield asked("3 images of 2 x 1 pixels", [rand(3, 3, 2, 1, seed=3), rand(3, 3, 2, 1, seed=4),
                                              rand(3, 1, 2, 1, seed=5)])
     yield asked("images of about 1e-4, times 1e8", [1e-4 * image, 1e-4 * image_gt, m], 1e8)
+    turned = lambda: photometric_loss(*(x.transpose(2, 3) for x in (image, image_gt, m)))
+    yield Probe("the same 2 random images, transposed", turned,
+                right(*(x.numpy() for x in (image, image_gt, m))),
+                errors={"view of a transposed tensor": "reshape("})
     yield Probe("the masks are 0 everywhere",
                 lambda: photometric_loss(image.clone(), image_gt.clone(), 0 * m), 0.0)
     small = {"image": 4 * rand(2, 3, 2, 1, seed=6) - 1.5, "image_gt": rand(2, 3, 2, 1, seed=7),
@@ -237,6 +243,11 @@ def eq5(photometric_loss):
         "frames for velocities": "This compares frames, as Eq. 5 does, not their changes.",
         "true velocity left out": "The true frames move too: subtract their velocity.",
         "differences clamped": "Do not clamp: a large difference must count in full.",
+        "0 beside a perfect pair": "One perfect pair makes the whole loss 0: choose pair by pair.",
+        "frames added": "Here the previous frames are added: a velocity is a frame minus the one "
+                        "before it, in the same clip.",
+        "sign lost in the mean": "Square each entry before the mean; otherwise differences of "
+                                 "opposite sign cancel.",
         "perfect pairs left out": "A perfect pair counts in the mean over the pairs, with 0.",
         "no gradient at 0": "At a perfect render the gradient is NaN: the root's derivative at 0 "
                             "is infinite. One NaN there and all weights are lost.",
@@ -274,6 +285,9 @@ def eq7(velocity_loss):
         "frames for velocities": lambda i, p, g, q: rms(i - g).mean(),
         "true velocity left out": lambda i, p, g, q: rms(i - p).mean(),
         "differences clamped": lambda *f: rms(error(*f).clip(-1, 1)).mean(),
+        "0 beside a perfect pair": lambda *f: right(*f) * (rms(error(*f)) > 0).all(),
+        "frames added": lambda i, p, g, q: rms((i + p) - (g + q)).mean(),
+        "sign lost in the mean": lambda *f: abs(error(*f).mean((1, 2, 3))).mean(),
         "perfect pairs left out": lambda *f: rms(error(*f)).sum() / (rms(error(*f)) > 0).sum()}
     at_corners = ("no gradient at 0", "no gradient beside a perfect pair",
                   "gradient of all pairs 0", "small errors suppressed")

@@ -86,7 +86,8 @@ def camera_mistakes(w, p):
         "no rotation, no axis": np.where(zeros, cameras(A * np.nan, t * np.nan), want),
         "position in the last row": want.transpose(0, 2, 1),
         "last row of zeros": want * np.array([1.0, 1, 1, 0])[:, None],
-        "no last row": want[:, :3]}
+        "no last row": want[:, :3],
+        "squeezed": want.squeeze()}
     if len(w) == 3:
         mixed = R.transpose(2, 1, 0)
         known["all three axes reversed"] = cameras(mixed @ FLIP, -turned(mixed, p))
@@ -130,6 +131,7 @@ def camera_mistakes(w, p):
                                     "is 0 0 0 1.",
         "last row of zeros": "The last row is 0 0 0 1, so that the matrix has an inverse.",
         "no last row": "The result has four rows; the last one is 0 0 0 1.",
+        "squeezed": "One frame is a (1, 4, 4), too: the frames' axis stays.",
         "all three axes reversed": "Each matrix is transposed by itself: .T of (T, 3, 3) reverses "
                                    "the frames' axis too."})
 def camera(camera_to_head):

@@ -22,7 +22,7 @@ DEFAULTS = np.array([1.0, 5.0, 10.0])  # lambda_rec, lambda_dis, lambda_v
 @exercise(
     "eq2", "easy", "the total loss",
     task="Add up three losses that others have computed, each with its weight. A weight of 0 "
-         f"switches its loss off. {DETACH_NOTHING}",
+         f"is a weight like others: 0 times its loss is 0. {DETACH_NOTHING}",
     hint="Each loss has one weight, and all weights are arguments.",
     mistakes={
         "weights in the wrong order": "Does lambda_dis weigh L_dis, and lambda_v L_v?",
@@ -34,6 +34,7 @@ DEFAULTS = np.array([1.0, 5.0, 10.0])  # lambda_rec, lambda_dis, lambda_v
         "zero taken for missing": "A weight of 0 is given, not missing: `weight or 5` takes 5.",
         "weighted mean": "Eq. 2 is a weighted sum: do not divide by the sum of the weights.",
         "mean for sum": "Eq. 2 adds; there is no third in it.",
+        "lambda_rec before everything": "lambda_rec weighs L_rec alone, not the sum of all.",
         **HINTS})
 def eq2(total_loss):
     total = lambda l, w: l @ w
@@ -46,6 +47,7 @@ def eq2(total_loss):
         "disentangling left out": lambda l, w: l[::2] @ w[::2],
         "zero taken for missing": lambda l, w: l @ np.where(w == 0, DEFAULTS, w),
         "weighted mean": lambda l, w: l @ w / w.sum(), "mean for sum": lambda l, w: l @ w / 3,
+        "lambda_rec before everything": lambda l, w: w[0] * (l[0] + l[1:] @ w[1:]),
         **dict.fromkeys(HINTS, total)}
 
     def asked(situation, losses, weights=None, scale=1.0):
@@ -82,6 +84,7 @@ def eq2(total_loss):
         "weight on both": "lambda_per weighs L_per alone.",
         "weight ignored": "lambda_per is an argument; 1 is only its default.",
         "weight of our presets": "0.005 is what our presets hand in; the weight is an argument.",
+        "default of our presets": "0.005 is what our presets hand in; the default is 1.",
         "mean for sum": "Eq. 3 adds; there is no half in it.",
         "weights that add up to 1": "L_pho has no weight, not 1 - lambda_per.",
         "weighted mean": "Eq. 3 is a sum: do not divide by 1 + lambda_per.",
@@ -97,6 +100,7 @@ def eq3(reconstruction_loss):
         "weight on both": lambda per, pho, w=1.0: w * (per + pho),
         "weight ignored": lambda per, pho, w=1.0: per + pho,
         "weight of our presets": lambda per, pho, w=1.0: 0.005 * per + pho,
+        "default of our presets": lambda per, pho, w=0.005: w * per + pho,
         "mean for sum": lambda per, pho, w=1.0: (w * per + pho) / 2,
         "weights that add up to 1": lambda per, pho, w=1.0: w * per + (1 - w) * pho,
         "weighted mean": lambda per, pho, w=1.0: (w * per + pho) / (1 + w),
@@ -227,7 +231,18 @@ def eq6(disentangling_loss):
         if weights is None:
             errors = {"no weights at all": "NoneType"} | DTYPE
             del known["missing taken for zero"]  # who takes it so may give 0 or the right answer
-        ask = lambda: scale * as_array(disentangling_loss(dict(codes), dict(refs), *given))
+
+        def ask():
+            try:
+                return scale * as_array(disentangling_loss(dict(codes), dict(refs), *given))
+            except Exception:  # it has to do with the lambdas, if there is none where all are given
+                try:
+                    disentangling_loss(dict(codes), dict(refs), dict.fromkeys(codes, 1.0))
+                except Exception:
+                    errors.pop("no weights at all", None)
+                    errors.pop("missing key", None)
+                raise
+
         return Probe(situation, ask, scale * right(*numbers, weights),
                      {m: scale * v for m, v in known.items()}, errors, meaning)
 

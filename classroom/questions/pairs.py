@@ -20,7 +20,7 @@ RIGHT = {
     "may": None, "factor": None, "counted": None, "sign": (-1, 1), "ex_sign": (-1, 1),
     "distance": lambda a, b, lips: math.dist(a, b), "share": lambda d, mean: math.exp(-d / mean),
     "count": True, "mean_of": "row", "alone": "row", "never": SHOWN, "anchor": "number",
-    "frame": "number", "tables": (0, 1), "at_rest": 1.0}
+    "self": "number", "frame": "number", "tables": (0, 1), "at_rest": 1.0}
 OF_LABELS = {"factor", "counted", "sign", "share", "count", "mean_of", "at_rest"}  # not of "ex"
 
 
@@ -39,6 +39,8 @@ MISTAKES = {
     "negatives of anybody": {"may": "anybody's negatives"},
     "alone, no positive": {"alone": "never"},
     "alone in all rows": {"alone": "all rows"},
+    "alone by the first frame": {"alone": "first frame"},
+    "anchor known by its distance": {"self": "distance"},
     "negatives share the factor": {"may": "same label"},
     "positive of another label": {"may": "other label"},
     "labels swapped": {"may": "labels swapped"},
@@ -76,9 +78,14 @@ MISTAKES = {
     "0 / 0": {"at_rest": math.nan}}
 
 
-def may_be(o, label, alone, a, f, name):
-    """Whether frame f may be a positive, and a negative, of anchor a in a row of its own person."""
+def may_be(o, label, alone, a, f, name, d):
+    """Whether frame f may be a positive, and a negative, of anchor a in a row of its own person.
+
+    d: their distance.
+    """
     same, may = label[name][f] == label[name][a], o.may
+    if o.self == "distance" and name == "ex":
+        return (same and d > 0 if alone else not same), same and d > 0
     if name != "ex":
         return {"same label": (same, same), "other label": (not same, not same),
                 "labels swapped": (not same, same), "every frame": (True, True),
@@ -107,15 +114,16 @@ def tables(corpus, name, anchors, frames, known_distances, **options):
     away = known_distances[key]
     label = {other: values.tolist() for other, values in corpus.label.items()}
     alone = [all(label["id"][f] == label["id"][a] for f in row) for a, row in pairs]
-    alone = {"row": alone, "never": [False] * len(pairs),
+    first = [label["id"][row[0]] == label["id"][a] for a, row in pairs]
+    alone = {"row": alone, "never": [False] * len(pairs), "first frame": first,
              "all rows": [all(alone)] * len(pairs)}[o.alone]
     factor = "id" if name == "ex" else o.factor or name
     counted = [other for other in LABELS if o.counted == "all" or other != name]
     counted = ["id"] * ("id" in counted) if o.counted == "id" else counted
     out = np.full((2, *np.shape(frames)), o.never)
     for i, (a, row) in enumerate(pairs):
-        may = [may_be(o, label | {"ex": label["id"], name: label[factor]}, alone[i], a, f, name)
-               for f in row]
+        may = [may_be(o, label | {"ex": label["id"], name: label[factor]}, alone[i], a, f, name,
+                      d) for f, d in zip(row, away[i])]
         for table in (0, 1):
             among = {"row": away[i], "table": sum(away, []), "largest": [max(away[i])],
                      "allowed": [d for d, m in zip(away[i], may) if m[table]] or [0.0]}[o.mean_of]
@@ -142,7 +150,8 @@ def some_frames(people, seed, count=40):
 def some_rows(corpus, seed, m=9, count=4):
     """Anchors (A,) and rows of frames (A, m): each holds its anchor, and one frame twice.
 
-    The last row shows the anchor's person only.
+    The last row shows the anchor's person only. The first one begins with this person, too, the
+    second with another.
     """
     rng, person = numpy_rng(seed), corpus.label["id"]
     anchors = rng.choice(np.arange(count, len(corpus)), count, replace=False)
@@ -155,7 +164,9 @@ def some_rows(corpus, seed, m=9, count=4):
         else:
             some = np.r_[rng.choice(own, 3, replace=False),
                          rng.choice(other, m - 5, replace=False)]
-        rows.append(rng.permutation(np.r_[some, some[:1], a]))
+        first = min(len(some) - 1, {0: 0, 1: 4}.get(number, 0))
+        rest = rng.permutation(np.r_[np.delete(some, first), some[:1], a])
+        rows.append(np.r_[some[first], rest])
     return anchors, np.array(rows)
 
 
@@ -189,6 +200,10 @@ def some_rows(corpus, seed, m=9, count=4):
                               "that person's nearest frames.",
         "alone in all rows": "Whether a row shows nobody else is a question to each row by "
                              "itself.",
+        "alone by the first frame": "Whether a row shows nobody else is a question to all of its "
+                                    "frames, not to the first.",
+        "anchor known by its distance": "A face can stand still: another frame at the distance 0 "
+                                        "is not the anchor. Compare the numbers of the frames.",
         "negatives share the factor": "A negative has another label than the anchor: these have "
                                       "the same one.",
         "positive of another label": "The positive has the anchor's label: these have another.",
@@ -252,7 +267,8 @@ def contrast(suitability):
     still.upper[:] = 0
     questions = [("four people", crowd, name, 43) for name in ("ex", "id", "al", "ill")]
     questions += [("a clip of one person", clip, "ex", 44),
-                  ("frames that do not move", still, "ill", 45)]
+                  ("frames that do not move", still, "ill", 45),
+                  ("frames that do not move", still, "ex", 46)]
     for what, corpus, name, seed in questions:
         anchors, frames = some_rows(corpus, seed)
         found = {}

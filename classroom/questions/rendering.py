@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from classroom.checks import Probe, exercise, gradient, rand, randn
-from classroom.questions.field import BYTES, CUT, central_differences, size_of_number
+from classroom.questions.field import BYTES, BYTES_64, CUT, central_differences, size_of_number
 
 # -------------------------------------------------------------------------------- weights of a ray
 
@@ -63,7 +63,7 @@ OF_WEIGHTS = (*IN_FRONT, "sigma delta for alpha", "what passes", "interval forgo
     task="B images, R rays, S samples from near to far along the last axis. A ray's weights may "
          "add up to less than 1: the rest is for the background, and no sample's. sigma can be 0, "
          "or so large that nothing passes. The result can be differentiated by sigma and by delta, "
-         "and has their type (float32 stays float32).",
+         "and has their type (float32 stays float32, float64 stays float64).",
     hint="How much light reaches sample 1, how much sample 2? Write down T_1, T_2, T_3; which "
          "intervals does T_i know of, and does it know its own?",
     mistakes={
@@ -90,7 +90,8 @@ OF_WEIGHTS = (*IN_FRONT, "sigma delta for alpha", "what passes", "interval forgo
                                   "carry a gradient.",
         "sigma without gradient": "The gradient must reach sigma: no detach, no NumPy.",
         "delta without gradient": "The gradient must reach delta, too.",
-        "double precision": "float32 in, float32 out."})
+        "double precision": "float32 in, float32 out.",
+        "single precision": "float64 in, float64 out."})
 def eq1_weights(compositing_weights):
     ask = lambda sigma, delta: compositing_weights(torch.tensor(sigma), torch.tensor(delta))
     two = np.full((1, 1, 2), 2.0), np.full((1, 1, 2), 0.5)
@@ -106,7 +107,8 @@ def eq1_weights(compositing_weights):
         flaws = [f for f in OF_WEIGHTS if sigma[0, 0].size > 1 or f in ("what passes",
                  "sigma delta for alpha", "interval forgotten", "interval only in T")]
         flaws += ["transmittance detached", "sigma without gradient", "delta without gradient",
-                  "double precision", "no light, no logarithm"]  # values are right
+                  "double precision", "single precision",
+                  "no light, no logarithm"]  # values are right
         yield Probe(situation, lambda: ask(sigma, delta), weights_of(sigma, delta),
                     {flaw: weights_of(sigma, delta, flaw) for flaw in flaws})
     wall = np.array([[[0.0, 1e4, 3.0], [1.0, 0.0, 1e4]]])
@@ -131,6 +133,9 @@ def eq1_weights(compositing_weights):
                     errors={f"{name} without gradient": CUT})
     yield Probe(BYTES, lambda: size_of_number(compositing_weights(
         *(torch.tensor(part).float() for part in random))), 4, {"double precision": 8})
+    yield Probe(BYTES_64, lambda: size_of_number(ask(*random)), 8, {"single precision": 4})
+    yield Probe("2 x 3 rays with five random samples in float64, to 9 digits",
+                lambda: ask(*random), weights_of(*random), tolerance=1e-9)
 
 
 # --------------------------------------------------------------------------------- samples of a ray
@@ -140,6 +145,7 @@ PLACES = {  # numbers u of a ray's samples, by the mistake; n of them, jitter an
     "starts of the strata": lambda n, jitter: (np.arange(n) + given(jitter, 0)) / n,
     "u from 0 to 1": lambda n, jitter: np.linspace(0, 1, n) + given(jitter, 0) / n,
     "u without its ends": lambda n, jitter: np.linspace(0, 1, n + 2)[1:-1],
+    "divided by n - 1": lambda n, jitter: (np.arange(n) + given(jitter, 0.5)) / (n - 1),
     "jitter ignored": lambda n, jitter: (np.arange(n) + 0.5) / n,
     "jitter and 1/2": lambda n, jitter: (np.arange(n) + 0.5 + given(jitter, 0)) / n,
     "jitter for u": lambda n, jitter: given(jitter, (np.arange(n) + 0.5) / n),
@@ -167,7 +173,10 @@ def inverse_cdf(edges, weights, u, flaw=None):
     if flaw == "softmax of the weights":
         weights = np.exp(weights - weights.max()) - SMALL
     mass = weights + {"1e-5": 1e-5, "1e-4 on the sum only": 0.0}.get(flaw, SMALL)
+    if flaw == "1e-4 after normalising":
+        mass = weights / weights.sum() + SMALL
     mass = mass / {"weights not normalised": 1.0, "1e-4 on the sum only": mass.sum() + SMALL,
+                   "1e-4 after normalising": 1.0,
                    "divided by the largest": mass.max()}.get(flaw, mass.sum())
     cdf = np.concatenate([[0], np.cumsum(mass)])
     if flaw == "no leading 0":
@@ -192,6 +201,10 @@ def samples(edges, weights, n, jitter, flaw=None):
     edges_of = (lambda at: (0, 0)) if flaw == "first ray's edges for all" else (lambda at: at)
     weights_at = (lambda at: (0, 0)) if flaw == "first ray's weights for all" else (lambda at: at)
     jitter_of = (lambda at: (0, 0)) if flaw == "first ray's jitter for all" else (lambda at: at)
+    if flaw == "sum over all rays":
+        return np.array([np.interp(strata(n, None if jitter is None else jitter[at]), np.append(
+            0, np.cumsum(weights[at] + SMALL) / (weights + SMALL).sum()), edges[at])
+            for at in rays]).reshape(*weights.shape[:2], n)
     out = [inverse_cdf(edges[edges_of(at)], weights[weights_at(at)],
                        places(n, None if jitter is None else jitter[jitter_of(at)]), flaw)
            for at in rays]
@@ -199,11 +212,11 @@ def samples(edges, weights, n, jitter, flaw=None):
 
 
 OF_SUM = ("divided by the largest", "softmax of the weights", "weights as densities",
-          "divided by the widths", "1e-4 on the sum only", "1e-5")
+          "divided by the widths", "1e-4 on the sum only", "1e-4 after normalising", "1e-5")
 OF_BINS = (*IN_BINS, "no leading 0", "bins of equal width", "weights not normalised",
            *OF_SUM)
 OF_ONE_RAY = ("first ray's edges for all", "first ray's weights for all",
-              "first ray's jitter for all")
+              "first ray's jitter for all", "sum over all rays")
 
 
 @exercise(
@@ -213,7 +226,7 @@ OF_ONE_RAY = ("first ray's edges for all", "first ray's weights for all",
          "sampled evenly over its bins. Then bin i holds the share w_i / sum w of the samples, "
          "spread evenly inside it. Of n samples, sample k = 0 ... n - 1 lies where the cumulative "
          "distribution is u_k = (k + jitter_k) / n; without jitter at (k + 1/2) / n. The result "
-         "has the type of edges (float32 stays float32).",
+         "has the type of edges (float32 stays float32); no gradient flows to the weights.",
     hint="Draw the cumulative distribution over the distance: how many corners has it, and where "
          "does it begin? Each u_k is a height on the axis of that drawing. Find the two corners "
          "around it; between them it is a straight line.",
@@ -222,6 +235,7 @@ OF_ONE_RAY = ("first ray's edges for all", "first ray's weights for all",
         "u from 0 to 1": "u is not linspace(0, 1, n): in the strata [k/n, (k+1)/n) u never is 1.",
         "u without its ends": "u_k is (k + 1/2) / n, in the middle of n strata, not (k + 1) / "
                               "(n + 1).",
+        "divided by n - 1": "n strata fill 0 to 1: (k + jitter_k) / n, not / (n - 1).",
         "jitter ignored": "Where jitter is given, it takes the place of the 1/2.",
         "jitter and 1/2": "(k + jitter_k) / n: jitter takes the place of the 1/2, it is not added.",
         "jitter for u": "u_k = (k + jitter_k) / n: jitter is the place within a stratum, not u.",
@@ -244,12 +258,16 @@ OF_ONE_RAY = ("first ray's edges for all", "first ray's weights for all",
         "weights as densities": "A weight is already the share of its bin, whatever the width.",
         "divided by the widths": "A weight is the share of its bin; its width does not divide it.",
         "1e-4 on the sum only": "1e-4 is added to every weight, not to their sum.",
+        "1e-4 after normalising": "1e-4 is added to every weight first; only then are they divided "
+                                  "by their sum, so that the distribution ends at 1.",
+        "sum over all rays": "Each ray's weights are divided by their own sum, along the last "
+                             "axis, not by that of all rays.",
         "1e-5": "1e-4 is added to every weight; yours looks like 1e-5.",
         "first ray's edges for all": "Each ray has edges of its own.",
         "first ray's weights for all": "Each ray has weights of its own.",
         "first ray's jitter for all": "Each ray has jitter of its own.",
         "empty ray": "0 / 0 on a ray without any weight: add 1e-4 to every weight first.",
-        "gradient": "No gradient flows through the places of the samples: detach the weights.",
+        "gradient": "The places of the samples give the weights no gradient: detach them.",
         "double precision": "float32 in, float32 out: make u with the type of edges."})
 def eq1_sampling(hierarchical_samples):
     single = lambda array: torch.tensor(array).float()

@@ -5,7 +5,8 @@ says what a Probe and an exercise are. Read next: pairs.py.
 """
 import numpy as np
 
-from classroom.checks import NoAnswer, Probe, exercise, numpy_rng, raises
+from classroom.checks import NoAnswer, Probe, equal, exercise, numpy_rng, raises
+from classroom.questions.gradients import whatever
 
 # ---------------------------------------------------------------------------------- sound, Sec. 3.1
 
@@ -72,7 +73,9 @@ def alignment_mistakes(features, times, frame_times, window):
         "one row per window": want.reshape(len(want), -1),
         "mean of the window": want.mean(1),
         "no array": want,
-        "not float32": want}
+        "not float32": want,
+        "times in float32": want,
+        "0 / 0 at a single vector": want if n > 1 else np.full(want.shape, np.nan)}
     if np.ptp(np.diff(frame_times)) < 1e-9:
         known["frames' own step"] = shifted(offsets / STEP * np.diff(frame_times)[0])
     return known if n > 1 else {m: a for m, a in known.items() if m != "paired by index"}
@@ -81,8 +84,8 @@ def alignment_mistakes(features, times, frame_times, window):
 @exercise(
     "alignment", "medium", "sound features of each video frame, F_A",
     task="times (n,) are the times of the n vectors in seconds, increasing, not always 20 ms "
-         "apart; take them as they are: HuBERT's first lies at 12.5 ms, not at 0. STEP = 0.02 s lies "
-         "between the vectors of a window. Return float32.",
+         "apart, perhaps late in a long recording; take them as they are: HuBERT's first lies at "
+         "12.5 ms, not at 0. STEP = 0.02 s lies between the vectors of a window. Return float32.",
     hint="Begin with the times (T, w) at which F_A is wanted; they belong to frames, not to "
          "vectors. numpy.interp reads one column, and repeats its ends.",
     mistakes={
@@ -138,7 +141,11 @@ def alignment_mistakes(features, times, frame_times, window):
         "one row per window": "The w vectors stay apart: (T, w, d), not (T, w d).",
         "mean of the window": "The w vectors stay apart: (T, w, d), not their mean (T, d).",
         "no array": "Return a NumPy array.",
-        "not float32": "Return float32: .astype(np.float32)."})
+        "not float32": "Return float32: .astype(np.float32).",
+        "times in float32": "Late in a long recording float32 is off by a part of a step: keep the "
+                            "times in float64, and make only the result float32.",
+        "0 / 0 at a single vector": "A sound of one vector has no neighbours: the gap between them "
+                                    "is 0. That vector is repeated."})
 def alignment(align_to_frames):
     rng = numpy_rng(20)
     times = 0.0125 + STEP * np.arange(60)
@@ -166,6 +173,13 @@ def alignment(align_to_frames):
                     read_at(values, when, frames[:, None] +
                             (np.arange(window) - (window - 1) / 2) * STEP),
                     alignment_mistakes(values, when, frames, window), tolerance=1e-4)
+    long, late = times + 1000, inside[:6] + 1000
+    values, known = features(60), {}
+    want = read_at(values, long, late[:, None] + (np.arange(5) - 2) * STEP)
+    near = lambda got: equal(got, want, 0.1)
+    yield Probe("frames and vectors at 1000 s and later, windows of 5", whatever(
+        lambda: align_to_frames(values, long, late, 5), known, "times in float32", near), want,
+        known, tolerance=1e-4)
     ask = lambda: align_to_frames(clock, times, inside, 4)
     yield Probe("how many results are np.ndarrays, of one", lambda: float(isinstance(
         ask(), np.ndarray)), 1.0, {"no array": 0.0})
@@ -276,7 +290,11 @@ def sync_mistakes(rows, valid):
         "offset first": "The order is confidence, offset, mean distances.",
         "even number of columns": "With an even number of columns none is the middle one: the "
                                   "docstring's ValueError.",
-        "column without a pair": "A mean of no pairs is no number: the docstring's ValueError."})
+        "column without a pair": "A mean of no pairs is no number: the docstring's ValueError.",
+        "a single shift refused": "1 is an odd number of shifts, k = 0: the confidence is 0 there, "
+                                  "and no error is raised.",
+        "offset no int": "The offset counts frames: return it as an int.",
+        "means no array": "The mean distances are an array of NumPy, not a list."})
 def sync(sync_confidence):
     rng = numpy_rng(30)
     table = np.array([[9.0, 8, 7, 4, 9], [8, 9, 8, 3, 8], [9, 3, 7, 2, 7], [2, 8, 6, 1, 8]])
@@ -295,6 +313,7 @@ def sync(sync_confidence):
         what = f"{frames} frames, {2 * k + 1} shifts, pairs missing"
         questions.append((what, distances, missing))
     questions.append(("one frame, 3 shifts", rng.uniform(5, 9, (1, 3)), np.ones((1, 3), bool)))
+    right = ("a single shift refused", "offset no int", "means no array")  # values are right
     for situation, distances, valid in questions:
         rows = np.where(valid, distances, np.nan)
         want = summary(np.array([c[v].mean() for c, v in zip(distances.T, valid.T)]))
@@ -308,6 +327,7 @@ def sync(sync_confidence):
 
         for number, name in enumerate(("confidence", "offset", "mean distances")):
             answers = {m: a[number] for m, a in known.items() if a[number] is not None}
+            answers |= dict.fromkeys(right, want[number])
             yield Probe(f"{name}, {situation}", lambda: part(number), want[number], answers)
     even, ones = rng.uniform(5, 9, (3, 4)), np.ones((3, 4), bool)
     empty, gap = rng.uniform(5, 9, (3, 5)), np.arange(5) != 1
@@ -318,3 +338,18 @@ def sync(sync_confidence):
     yield Probe("ValueErrors that tables with a column without a pair raise, of one",
                 lambda: raises("ValueError", lambda: sync_confidence(empty, np.tile(gap, (3, 1)))),
                 1.0, {"column without a pair": 0.0})
+    single, all_there = rng.uniform(5, 9, (4, 1)), np.ones((4, 1), bool)
+    yield Probe("ValueErrors that 4 frames with a single shift raise, of none",
+                lambda: raises("ValueError", lambda: sync_confidence(single, all_there)), 0.0,
+                {"a single shift refused": 1.0})
+    for number, name in enumerate(("confidence", "offset", "mean distances")):
+        want = (0.0, 0, single.mean(0))[number]
+        yield Probe(f"{name}, 4 frames, a single shift",
+                    lambda: sync_confidence(single, all_there)[number], want,
+                    dict.fromkeys(right[1:], want))
+    results = lambda: sync_confidence(table, np.ones((4, 5), bool))
+    whole = lambda value: not isinstance(value, bool) and np.asarray(value).dtype.kind in "iu"
+    yield Probe("how many offsets are ints, of one", lambda: float(whole(results()[1])), 1.0,
+                {"offset no int": 0.0})
+    yield Probe("how many of the mean distances are arrays, of one",
+                lambda: float(hasattr(results()[2], "shape")), 1.0, {"means no array": 0.0})

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from classroom.checks import Probe, exercise, gradient, rand, randn
+from classroom.checks import Probe, as_array, equal, exercise, gradient, rand, randn, run_seed
 from classroom.props import Cloud, Jitter
 from classroom.questions.field import CUT, central_differences, pair
+from classroom.questions.gradients import whatever
 from classroom.questions.rendering import inverse_cdf, strata
 
 
@@ -45,8 +46,10 @@ class Scene:
     def field(self, at, t, flaw=None):
         """sigma (S,) and the hidden layer (S, 4) of a ray at the distances t."""
         x = self.origins[at] + t[:, None] * self.directions[at]
-        if self.body is not None and flaw != "body left out":
+        if self.body is not None and flaw not in ("body left out", "body for the box alone"):
             other = self.body[0][at] + t[:, None] * self.body[1][at]
+            if flaw == "joined the other way round":
+                x, other = other, x
             x = x + (other - x) / (1 + np.exp(-other[:, 1:2]))
         density, sharpness, shade = (self.conditions[name][at[0]]
                                      for name in ("density", "sharpness", "shade"))
@@ -66,6 +69,8 @@ def lengths(t, near, far, flaw=None):
     else:
         edges = [near], 0.5 * (t[1:] + t[:-1]), [far]
     edges = np.concatenate(edges)
+    if flaw == "last interval endless in both passes":
+        return np.append(edges[1:-1] - edges[:-2], 1e10)
     return edges[1:] - edges[:-1]
 
 
@@ -79,7 +84,8 @@ def places(scene, at, flaw=None):
     near, far = scene.near_far(at, flaw)
     jitter = [None if scene.jitter is None or flaw == "generator unused" else part[at]
               for part in scene.jitter or (None, None)]
-    t = near + (far - near) * strata(scene.n_coarse, jitter[0])
+    coarse = None if flaw == "coarse samples without jitter" else jitter[0]
+    t = near + (far - near) * strata(scene.n_coarse, coarse)
     if not scene.n_fine or flaw == "fine samples left out":
         return t, t[:0]
     sigma, _ = scene.field(at, t, flaw)
@@ -95,16 +101,18 @@ def places(scene, at, flaw=None):
     return t, inverse_cdf(edges, weights, u)
 
 
-def seen(scene, at, t, flaw=None, coarse=None):
-    """Features and opacity of a ray, (6,). coarse: the scene that answered the coarse samples."""
+def seen(scene, at, t, flaw=None, coarse=None, fine=None):
+    """Features and opacity of a ray, (6,). coarse, fine: scenes that answered these samples."""
     (t_coarse, t_fine), (near, far) = t, scene.near_far(at, flaw)
-    parts = [(coarse or scene).field(at, t_coarse, flaw), scene.field(at, t_fine, flaw)]
+    parts = [(coarse or scene).field(at, t_coarse, flaw), (fine or scene).field(at, t_fine, flaw)]
     apart = [lengths(part, near, far, flaw) for part in t if len(part)]
     if flaw == "coarse samples thrown away" and len(t_fine):
         t, (sigma, h) = t_fine, parts[1]
     else:
         t, sigma, h = (np.concatenate(both) for both in (t, *zip(*parts)))
     order = np.arange(len(t)) if flaw == "union not sorted" else t.argsort()
+    if flaw == "sorted from far to near":
+        order = order[::-1]
     delta = lengths(t[order], near, far, flaw)
     if flaw == "last interval endless":
         delta = np.append(delta[:-1], 1e10)
@@ -131,11 +139,11 @@ def seen(scene, at, t, flaw=None, coarse=None):
     return np.append(M, opacity)
 
 
-def picture(scene, flaw=None, placed=None, coarse=None):
+def picture(scene, flaw=None, placed=None, coarse=None, fine=None):
     """Features and opacity of all rays, (B, R, 6). placed: their samples, where known."""
     rays = list(np.ndindex(*scene.origins.shape[:2]))
     placed = placed or [places(scene, at, flaw) for at in rays]
-    out = [seen(scene, at, t, flaw, coarse) for at, t in zip(rays, placed)]
+    out = [seen(scene, at, t, flaw, coarse, fine) for at, t in zip(rays, placed)]
     return np.array(out).reshape(*scene.origins.shape[:2], 6)
 
 
@@ -153,7 +161,8 @@ def a_scene(B, R, n_coarse, n_fine, seed, jitter=False, body=False, inside=False
                   "sharpness": numbers(1, 3, B, seed=seed + 3),
                   "shade": numbers(0.5, 2, B, seed=seed + 4),
                   "colour": numbers(0.5, 1.5, B, 5, seed=seed + 5)}
-    drawn = tuple(rand(B, R, n, seed=seed + n).numpy() for n in (n_coarse, n_fine))
+    drawn = tuple(rand(B, R, n, seed=seed + 60 + i).numpy()
+                  for i, n in enumerate((n_coarse, n_fine)))
     return Scene(*some_rays(seed + 10), conditions, n_coarse, n_fine, drawn if jitter else None,
                  some_rays(seed + 20) if body else None)
 
@@ -162,7 +171,11 @@ def rendered(render_rays, scene, conditions=None, generator=None):
     """What the student's function makes of a scene: features and opacity."""
     tensors = {name: torch.tensor(value) for name, value in scene.conditions.items()}
     if scene.jitter is not None:
-        generator = Jitter([torch.tensor(part) for part in scene.jitter])
+        drawn = [torch.tensor(part) for part in scene.jitter]
+        # Shapes tell the two draws apart; where they are alike, the order does: each only once.
+        generator = Jitter(drawn)
+        if scene.n_coarse == scene.n_fine:
+            generator.drawn = iter(drawn)
     more = [] if scene.body is None else [tuple(torch.tensor(part) for part in scene.body)]
     answer = render_rays(Cloud(scene.n_coarse + scene.n_fine), conditions or tensors,
                          torch.tensor(scene.origins), torch.tensor(scene.directions), scene.box,
@@ -173,6 +186,7 @@ def rendered(render_rays, scene, conditions=None, generator=None):
 ALWAYS = ("mean for sum", "divided by the opacity", "background added", "from the camera on",
           "what passes for the opacity", "largest weight for the opacity",
           "directions turned round", "last interval endless", "NeRF's own intervals",
+          "last interval endless in both passes", "sorted from far to near",
           "from sample to sample")
 WITH_FINE = ("union not sorted", "features not sorted along", "only distances sorted",
              "densities not sorted along", "equal intervals", "fine samples left out",
@@ -187,14 +201,15 @@ WITH_FINE = ("union not sorted", "features not sorted along", "only distances so
          "questions. field.geometry(points (B, R, S, 3), conditions) gives sigma (B, R, S) and a "
          "hidden layer (B, R, S, W). field.appearance(hidden layer, directions (B, R, 3), "
          "conditions) gives the hidden features (B, R, S, C) that are summed. `conditions` is "
-         "handed on as it is. The field is what takes time: ask it for each of the n_coarse + n_fine samples "
-         "once, where n_fine may be 0, and keep what it said about the coarse ones, gradients "
-         "included; only the places of the samples need none. Coarse samples are stratified "
-         "between near and far; fine ones come from the weights of the coarse ones in their bins. "
+         "handed on as it is. The field is what takes time: ask it for each of the n_coarse + "
+         "n_fine samples once, where n_fine may be 0, and keep what it said about the coarse ones, "
+         "gradients included; only the places of the samples need none. Coarse samples are "
+         "stratified between near and far; fine ones come from the weights of the coarse ones in their bins. "
          "All of them together, from near to far and with new intervals, give the picture. Where "
          "there is a `body`, near and far are those of the body's rays, and the field is asked at "
          "field.joined(points on the head's rays, points on the body's rays), at equal distances. "
-         "Draw the coarse jitter first, then the fine one.",
+         "Draw the coarse jitter first, then the fine one, both from the `generator` that is "
+         "handed in.",
     hint="For one ray on paper: 3 coarse samples, 2 fine ones. List for each of the five its "
          "distance, density, hidden layer, interval and weight. Which of these must be put in "
          "order together, and which depend on the neighbours? For the jitter see `uniform`.",
@@ -254,6 +269,23 @@ WITH_FINE = ("union not sorted", "features not sorted along", "only distances so
         "coarse answers without gradient": "The coarse answers are used again in the picture: they "
                                            "need their gradients; only the places do not.",
         "opacity without gradient": "The opacity needs its gradient, too.",
+        "last interval endless in both passes": "Each pass ends where the ray leaves the box: an "
+                                                "endless last interval also draws the fine samples "
+                                                "to the far end.",
+        "sorted from far to near": "Samples go from near to far: what is in front takes the light "
+                                   "first.",
+        "body for the box alone": "The body's rays tell more than near and far: the field is asked "
+                                  "at field.joined(points on the head's rays, points on the "
+                                  "body's).",
+        "joined the other way round": "The first argument of field.joined are the points on the "
+                                      "head's rays, the second those on the body's.",
+        "coarse samples without jitter": "The coarse samples are jittered, too.",
+        "jitter drawn in the other order": "The coarse jitter is drawn first, then the fine one: "
+                                           "so a run can be repeated.",
+        "fine jitter from another generator": "The fine jitter comes from the generator that is "
+                                              "handed in: a new one draws the same each step.",
+        "fine answers without gradient": "Only the places of the fine samples need no gradient; "
+                                         "what the field says there trains it.",
         "gradient stopped": "Gradients must reach the field's conditions through sigma, hidden "
                             "layer and features."})
 def eq1_render(render_rays):
@@ -261,8 +293,10 @@ def eq1_render(render_rays):
                   {"density": np.array([1.4]), "sharpness": np.zeros(1), "shade": np.ones(1),
                    "colour": np.ones((1, 5))}, 6, 5, box=(-1.0, -1.0, -1.0, 1.0, 1.0, 1.0))
     errors = {"asked again": "samples of a ray", "directions per sample": "one direction per ray",
-              "generator never called": "invalid combination", "only one result": "two results"}
-    silent = "coarse answers without gradient", "opacity without gradient", "gradient stopped"
+              "generator never called": "generator=Jitter", "only one result": "two results"}
+    silent = ("coarse answers without gradient", "opacity without gradient", "gradient stopped",
+              "fine answers without gradient", "jitter drawn in the other order",
+              "generator never called", "fine jitter from another generator")
     yield Probe("opacity of a fog that fills the box: 2 dm thick, sigma = 1.4",
                 lambda: rendered(render_rays, along)[1], [[1 - math.exp(-2.8)]],
                 {flaw: picture(along, flaw)[..., 5] for flaw in (*ALWAYS, *WITH_FINE)} |
@@ -273,14 +307,21 @@ def eq1_render(render_rays):
              (*ALWAYS, *WITH_FINE, "one near and far for all")),
             ("3 x 2 rays, 7 coarse samples, 9 fine ones, jitter",
              a_scene(3, 2, 7, 9, 200, jitter=True),
-             ("generator unused", "fine samples without jitter")),
+             ("generator unused", "fine samples without jitter", "coarse samples without jitter")),
+            ("2 x 2 rays, 6 coarse samples and 6 fine ones, jitter, the coarse one drawn first",
+             a_scene(2, 2, 6, 6, 1000, jitter=True),
+             ("generator unused", "fine samples without jitter",
+              "jitter drawn in the other order")),
             ("2 x 4 rays, 8 coarse samples, no fine ones", a_scene(2, 4, 8, 0, 300), ()),
             ("rays out of the middle of the box", a_scene(1, 2, 5, 3, 400, inside=True), ()),
             ("2 x 2 rays, with a body", a_scene(2, 2, 6, 4, 500, body=True),
-             ("body left out", "box about the head's rays"))):
+             ("body left out", "box about the head's rays", "body for the box alone",
+              "joined the other way round"))):
         right = picture(scene)
-        known = {flaw: picture(scene, flaw) for flaw in flaws}
-        known |= dict.fromkeys(silent, right)
+        known = dict.fromkeys(silent, right) | {flaw: picture(scene, flaw) for flaw in flaws}
+        if "jitter drawn in the other order" in flaws:
+            swapped = replace(scene, jitter=scene.jitter[::-1])
+            known["jitter drawn in the other order"] = picture(swapped)
         asked = {"asked again": errors["asked again"]} if scene.n_fine else {}
         asked = {k: word for k, word in errors.items() if k != "asked again"} | asked
         colour = scene.conditions["colour"][:, None]
@@ -307,17 +348,19 @@ def eq1_render(render_rays):
 
     placed = [places(scene, at) for at in np.ndindex(2, 1)]  # these stay, whatever the field says
 
-    def summed(numbers, coarse=None, of=slice(None)):
+    def summed(numbers, coarse=None, of=slice(None), fine=None):
         parts = np.split(numbers, np.cumsum(sizes)[:-1])
         changed = dict(zip(names, (parts[0], parts[1], parts[2].reshape(2, 5))))
         changed = replace(scene, conditions=scene.conditions | changed)
-        return (factors.numpy() * picture(changed, None, placed, coarse))[..., of].sum()
+        return (factors.numpy() * picture(changed, None, placed, coarse, fine))[..., of].sum()
 
     numbers = np.concatenate([scene.conditions[name].ravel() for name in names])
     yield Probe("gradient of a weighted sum of the results by density, shade and colour of the "
                 "field", slope, central_differences(summed, numbers),
                 {"coarse answers without gradient":
                  central_differences(lambda x: summed(x, scene), numbers),
+                 "fine answers without gradient":
+                 central_differences(lambda x: summed(x, fine=scene), numbers),
                  "opacity without gradient":
                  central_differences(lambda x: summed(x, of=slice(5)), numbers)},
                 errors | {"gradient stopped": CUT})
@@ -326,3 +369,34 @@ def eq1_render(render_rays):
     yield Probe("how many opacities differ, of one ray with torch.Generators of seed 1, 2 and 1",
                 lambda: len({rendered(render_rays, scene, generator=g)[1].item() for g in seeds}),
                 2, {"generator unused": 1}, errors={"generator always called": "callable"})
+    yield from drawn_by_torch(render_rays)
+
+
+def drawn_by_torch(render_rays):
+    """The picture with a torch.Generator: coarse and fine jitter both come from it, in order."""
+    scene, seed = a_scene(1, 3, 5, 4, 1100), 12
+    shapes = [(1, 3, n) for n in (scene.n_coarse, scene.n_fine)]
+
+    def drawn(first=0, fine_seed=None, kind=torch.float32):
+        generator, parts = torch.Generator().manual_seed(seed), [None, None]
+        for which in (first, 1 - first):
+            if which and fine_seed is not None:
+                generator = torch.Generator().manual_seed(fine_seed)
+            parts[which] = torch.rand(shapes[which], generator=generator, dtype=kind)
+        jitter = tuple(part.double().numpy() for part in parts)
+        return picture(replace(scene, jitter=jitter))[..., 5]
+
+    want, in_double = drawn(), drawn(kind=torch.float64)
+    anew = drawn(fine_seed=0), drawn(fine_seed=run_seed)  # run_seed: torch.rand without generator
+
+    def opacity():
+        generator = torch.Generator().manual_seed(seed)
+        got = rendered(render_rays, scene, generator=generator)[1]
+        return want if equal(as_array(got), in_double, 1e-5) else got  # right as well
+
+    known = {"generator unused": picture(scene)[..., 5], "generator never called": want,
+             "jitter drawn in the other order": drawn(first=1)}
+    yield Probe("opacity of 3 rays, jitter of a torch.Generator", whatever(
+        opacity, known, "fine jitter from another generator",
+        lambda got: any(equal(got, one, 1e-5) for one in anew)), want, known,
+        {"generator always called": "callable"})
