@@ -582,7 +582,7 @@ def test_evaluate_wants_a_run_or_table2(run_folder, capfd):
     for args in ((), (run_folder, "--table2")):
         with pytest.raises(SystemExit) as stop:
             evaluate.main([str(a) for a in args])
-        assert stop.value.code == 2 and "--choices without one" in capfd.readouterr().err
+        assert stop.value.code == 2 and "--controls without one" in capfd.readouterr().err
     assert "--seeds a" in fail(capfd, evaluate, "--table2", "--seeds", "a")
 
 
