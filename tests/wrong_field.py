@@ -1218,3 +1218,32 @@ def render_flat_points(field, conditions, origins, directions, box, n_coarse, n_
     sigma, h = field.geometry(points(origins, directions, t).reshape(-1, 3), conditions)
     w = compositing_weights(sigma.view(t.shape), intervals(t, near, far))
     return (w[..., None] * h.view(*t.shape, -1)).sum(-2), w.sum(-1)
+
+
+# ------------------------------------------------------------------------------------- types, views, who is asked
+
+@wrong("eq1_encoding", "frequencies in single precision")
+def encoding_with_default_tensor(x, n_freq):
+    scale = 2.0 ** torch.arange(n_freq) * math.pi
+    angles = (x[..., None, :] * scale[:, None]).flatten(-2)
+    return torch.cat([x, angles.sin(), angles.cos()], -1)
+
+
+@wrong("eq1_encoding", "view of a transposed tensor")
+def encoding_of_rows(x, n_freq):
+    rows = x.view(-1, 3)
+    angles = (rows[:, None] * (math.pi * 2.0 ** torch.arange(n_freq).to(x))[:, None]).flatten(1)
+    return torch.cat([rows, angles.sin(), angles.cos()], -1).reshape(*x.shape[:-1], -1)
+
+
+@wrong("eq1_weights", "single precision")
+def weights_always_float(sigma, delta):
+    depth = sigma.float() * delta.float()
+    return torch.exp(depth - depth.cumsum(-1)) * (1 - torch.exp(-depth))
+
+
+@wrong("eq1_conditioning", "layer without gradient")
+def bias_of_the_layers_data(layer, codes):
+    c = torch.cat([code * code.shape[-1] ** 0.5 for code in codes], -1)
+    out = c @ layer.weight.data.T
+    return (out if layer.bias is None else out + layer.bias.data)[:, None, None]

@@ -1084,3 +1084,26 @@ def first_row_only(corpus, name, anchors, frames):
 @wrong("contrast")
 def only_the_positive(corpus, name, anchors, frames):
     return contrast_by_loops(corpus, name, anchors, frames)[0]
+
+
+# ----------------------------------------------------------------------------------- types, late times, still faces
+
+@wrong("alignment", "times in float32")
+def alignment_in_single_precision(features, times, frame_times, window):
+    times, frame_times = times.astype(np.float32), frame_times.astype(np.float32)
+    at = frame_times[:, None] + (np.arange(window, dtype=np.float32) - (window - 1) / 2) * np.float32(0.02)
+    return np.stack([np.interp(at, times, column) for column in features.T], -1).astype(np.float32)
+
+
+@wrong("contrast", "anchor known by its distance")
+def contrast_by_distance(corpus, name, anchors, frames):
+    d = np.linalg.norm(corpus.upper[frames] - corpus.upper[anchors][:, None], axis=-1)
+    same = {k: v[frames] == v[anchors][:, None] for k, v in corpus.label.items()}
+    if name == "ex":
+        own = same["id"] & ~(d == 0)
+        positive = np.where(same["id"].all(1)[:, None], own, ~same["id"])
+        return np.where(positive, -d, -np.inf), np.where(own, d, -np.inf)
+    mean = d.mean(1, keepdims=True)
+    shared = np.exp(-d / np.where(mean > 0, mean, 1.0))
+    shared = shared + sum(same[k] for k in ("id", "al", "ill") if k != name)
+    return np.where(same[name], -shared, -np.inf), np.where(same[name], -np.inf, shared)
