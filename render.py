@@ -68,7 +68,7 @@ def hierarchical_samples(edges: Float[Tensor, "B R E"], weights: Float[Tensor, "
 
     edges: S + 1 borders of the bins, increasing along the ray. Inverse transform sampling with
     stratified u: `jitter` in [0, 1) places each u in its stratum, without it u lies in the middle.
-    Returns sorted distances; no gradient flows through.
+    Returns sorted distances; no gradient flows to the weights.
     """
     pdf = weights.detach() + 1e-4  # a ray without any weight is sampled evenly
     cdf = torch.cumsum(pdf / pdf.sum(-1, keepdim=True), -1)
