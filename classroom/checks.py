@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from classroom.handed import arrays_in, outline
+
 CODE_SHOWN = 60  # characters of a line of code or of an error that a report repeats
 run_seed = secrets.randbits(30)  # of this run's random questions
 
@@ -148,31 +150,11 @@ def watched(function: Callable) -> Callable:
     return call
 
 
-def arrays_in(value: object) -> Iterator[np.ndarray | torch.Tensor]:
-    """The arrays and tensors in lists, tuples, dictionaries and modules of torch, in order."""
-    if isinstance(value, (np.ndarray, torch.Tensor)):
-        yield value
-    elif isinstance(value, torch.nn.Module):
-        yield from value.parameters()
-    elif isinstance(value, (list, tuple, dict)):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from arrays_in(part)
-
-
 def copied(value: object) -> object:
     """The same with new lists and dictionaries."""
     if isinstance(value, dict):
         return {key: copied(part) for key, part in value.items()}
     return type(value)(map(copied, value)) if type(value) in (list, tuple) else value
-
-
-def outline(value: object) -> object:
-    """Lists, dictionaries and the plain values in them; worker.py says what a call has left."""
-    if isinstance(value, dict):
-        return {str(key): outline(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [outline(part) for part in value]
-    return value if isinstance(value, (int, float, str)) else type(value).__name__
 
 
 def as_numpy(value: np.ndarray | torch.Tensor) -> np.ndarray:

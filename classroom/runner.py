@@ -28,8 +28,8 @@ import numpy as np
 import torch
 
 from classroom import checks
-from classroom.checks import (IN_PLACE, NoAnswer, StudentError, Verdict, arrays_in, diagnose,
-                              outline)
+from classroom.checks import IN_PLACE, NoAnswer, StudentError, Verdict, diagnose
+from classroom.handed import arrays_in, outline
 from classroom.registry import ROOT, link_of
 from classroom.stubs import EXERCISES
 from tools.errors import InputError

@@ -34,6 +34,8 @@ import scipy.spatial.transform  # noqa: F401  loaded before the guard, as studen
 import torch
 
 import classroom.props  # noqa: F401  of what some arguments are made
+from classroom.handed import arrays_in, outline
+from tools import mine
 
 PRINTED = 20_000  # characters of a function's output that are sent on
 LARGEST = 2**26  # bytes of an answer
@@ -43,11 +45,11 @@ REFUSED = frozenset(
     "symlink system truncate utime".split()) | {
     "ctypes.dlopen", "ctypes.dlsym", "gc.get_objects", "gc.get_referents", "gc.get_referrers",
     "socket.connect", "subprocess.Popen"}  # audit events
-# What does such things without an event, by module.
+# What does such things without an event, by module. No sandbox: torch's native functions have more
+# ways to a file (torch._C._VariableFunctions, which cannot be changed), and so has /proc.
 UNHEARD = {"_posixsubprocess": ["fork_exec"], "subprocess": ["_fork_exec"],
            "os": ["mkfifo", "mknod"], "torch": ["from_file", "save"],
            "torch._C": ["PyTorchFileWriter", "PyTorchFileReader"],
-           "torch._C._VariableFunctions": ["from_file"],
            "torch.UntypedStorage": ["from_file"], "torch.serialization": ["save"]}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC
 
@@ -115,43 +117,19 @@ def packed(array: np.ndarray) -> dict:
     return {"dtype": array.dtype.str, "shape": list(array.shape), "data": data}
 
 
-def arrays_in(value: object):
-    """The arrays and tensors in lists, tuples and dictionaries, in order; as in checks.py."""
-    if isinstance(value, (np.ndarray, torch.Tensor)):
-        yield value
-    elif isinstance(value, torch.nn.Module):
-        yield from value.parameters()
-    elif isinstance(value, (list, tuple, dict)):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from arrays_in(part)
-
-
-def outline(value: object) -> object:
-    """Lists, dictionaries and the plain values in them, as JSON has them; as in checks.py."""
-    if isinstance(value, dict):
-        return {str(key): outline(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [outline(part) for part in value]
-    return value if isinstance(value, (int, float, str)) else type(value).__name__
-
-
 # ------------------------------------------------------------------------------------------- guard
 
 def replace_ours(module: str, name: str) -> None:
     """Put a function that raises Borrowed where ours stands, in every module that has it."""
-    ours = getattr(importlib.import_module(module), name)
     said = f"{name} is imported from {module.split('.')[-1]}.py, our own; write yours"
 
     def borrowed(*_, **__):
         raise Borrowed(said)
 
-    for loaded in list(sys.modules.values()):
-        names = getattr(loaded, "__dict__", {})
-        for key in [key for key, value in list(names.items()) if value is ours]:
-            names[key] = borrowed
+    mine.replace(f"{module}.{name}", borrowed)
 
 
-def guard(module: str, name: str, folder: Path) -> None:
+def guard(module: str, folder: Path) -> None:
     """From now on refuse to open the answer, to write files and to start programs."""
     source = ROOT / f"{module.replace('.', '/')}.py"
     closed = [source, *source.parent.glob(f"__pycache__/{source.stem}.*")]
@@ -163,7 +141,7 @@ def guard(module: str, name: str, folder: Path) -> None:
     secret = frozenset((s.st_dev, s.st_ino) for s in map(stat, closed))
     kept = tuple(join(place, "") for place in (str(ROOT), str(folder.resolve())))
     hidden = join(str(ROOT), ".git", "")
-    paths, texts, refused, writing = (str, bytes, os.PathLike), (str, bytes), REFUSED, WRITING
+    paths, refused, writing = (str, bytes, os.PathLike), REFUSED, WRITING
 
     def hook(event: str, args: tuple) -> None:
         if event in refused:
@@ -199,11 +177,8 @@ def silence(place: str, name: str) -> None:
     else:  # a class or another object of a module
         module, _, attribute = place.rpartition(".")
         owner = getattr(sys.modules.get(module), attribute, None)
-    if hasattr(owner, name):
-        try:
-            setattr(owner, name, unheard)
-        except (AttributeError, TypeError):  # of a class that cannot be changed
-            pass
+    if hasattr(owner, name):  # not every version of Python and torch has all of them
+        setattr(owner, name, unheard)
 
 
 # ------------------------------------------------------------------------------------------- serve
@@ -246,7 +221,7 @@ class Served:
         self.file, self.calls = Path(job["file"]), []
         replace_ours(job["module"], job["name"])
         sys.path.append(str(self.file.parent))  # a module of one's own may lie beside
-        guard(job["module"], job["name"], self.file.parent)
+        guard(job["module"], self.file.parent)
         self.function = load(self.file, job["name"])
 
     def call(self, request: dict) -> dict:

@@ -104,7 +104,7 @@ def audio_pose(held: HeldoutTake, only: np.ndarray, f_a: np.ndarray | None = Non
 
 
 def lips_pose(held: HeldoutTake, only: np.ndarray):
-    if held.run.e_lip is None:
+    if held.run.e_lip is None:  # a run without F_lip: neither sound nor lips drive it
         return audio_pose(held, only)
     lips = torch.from_numpy(held.heldout_set.lips[held.index[only]]).to(held.run.device)
     with torch.no_grad():
